@@ -1,0 +1,2 @@
+//! The `oxmq` command.
+fn main() {}
