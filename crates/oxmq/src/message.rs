@@ -1,0 +1,447 @@
+//! One part of a message: at most 64 bytes in place.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::fmt;
+use std::mem::{self, MaybeUninit};
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+
+/// The longest body that lives inside the [`Message`] itself, in bytes.
+pub const INLINE_BYTES_MAX: usize = 56;
+
+/// One part of a message: a body of bytes, and whether more parts follow.
+///
+/// Bodies up to [`INLINE_BYTES_MAX`] bytes lie in the value itself, longer ones in
+/// reference-counted memory, so that [`Clone`] never copies a long body. Foreign memory can be
+/// sent without a copy through [`Message::from_owner`] and [`Message::from_foreign`].
+///
+/// ```
+/// use oxmq::Message;
+/// let message = Message::from("hello");
+/// assert_eq!(&message[..], b"hello");
+/// assert!(!message.more());
+/// ```
+#[repr(C)]
+pub struct Message {
+    body: Body,
+    kind: Kind,
+    inline_bytes: u8,
+    more: bool,
+    _reserved: [u8; 5],
+}
+
+const _: () = assert!(mem::size_of::<Message>() == 64);
+
+#[repr(C)]
+union Body {
+    inline: [MaybeUninit<u8>; INLINE_BYTES_MAX],
+    shared: Shared,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Shared {
+    data: *const u8,
+    bytes: usize,
+    /// `None` for `'static` bodies.
+    owner: Option<NonNull<Owner>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    Inline,
+    Shared,
+}
+
+/// Who frees a shared body; `refs` messages point at it.
+#[repr(C, align(16))]
+struct Owner {
+    refs: AtomicUsize,
+    free: Free,
+}
+
+/// What the end of a body does.
+enum Free {
+    /// The body follows the `Owner` in the same allocation, of this layout.
+    Block(Layout),
+    /// The body belongs to this value. Held for its `Drop` alone.
+    Value { _owner: Box<dyn Send + Sync> },
+}
+
+struct Foreign {
+    data: *mut u8,
+    bytes: usize,
+    free: unsafe extern "C" fn(*mut u8, usize, *mut ()),
+    hint: *mut (),
+}
+
+// SAFETY: the contract of `Message::from_foreign` lets the free function run on any thread.
+unsafe impl Send for Foreign {}
+// SAFETY: nothing reads the fields before the drop, which is exclusive.
+unsafe impl Sync for Foreign {}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        // SAFETY: the contract of `Message::from_foreign`; called once, by the last owner.
+        unsafe { (self.free)(self.data, self.bytes, self.hint) }
+    }
+}
+
+// SAFETY: a body is read-only while shared, its owner is `Send + Sync`, the count is atomic.
+unsafe impl Send for Message {}
+// SAFETY: as above; `&Message` gives only shared reads.
+unsafe impl Sync for Message {}
+
+impl Message {
+    /// An empty message.
+    #[inline]
+    pub const fn new() -> Message {
+        Message {
+            body: Body { inline: [MaybeUninit::uninit(); INLINE_BYTES_MAX] },
+            kind: Kind::Inline,
+            inline_bytes: 0,
+            more: false,
+            _reserved: [0; 5],
+        }
+    }
+
+    /// A message over bytes that live for ever; nothing is copied.
+    pub const fn from_static(body: &'static [u8]) -> Message {
+        Message::shared(Shared { data: body.as_ptr(), bytes: body.len(), owner: None })
+    }
+
+    /// A message over the bytes of `owner`, which is dropped when the last copy of the message
+    /// is; nothing is copied. The drop runs on whichever thread lets go last, with no lock held.
+    ///
+    /// ```
+    /// let page: std::sync::Arc<[u8]> = vec![7; 100_000].into();
+    /// let message = oxmq::Message::from_owner(page.clone());
+    /// assert_eq!(message.as_ptr(), page.as_ptr());
+    /// ```
+    pub fn from_owner<T: AsRef<[u8]> + Send + Sync + 'static>(owner: T) -> Message {
+        // Boxed first: the address of the bytes may depend on where the owner lies.
+        let owner = Box::new(owner);
+        let bytes: &[u8] = (*owner).as_ref();
+        let (data, bytes) = (bytes.as_ptr(), bytes.len());
+        Message::owned(data, bytes, owner)
+    }
+
+    /// A message over foreign memory, freed by `free(data, bytes, hint)` when the last copy of
+    /// the message is dropped (libzmq's `zmq_msg_init_data`).
+    ///
+    /// # Safety
+    /// `data` points at `bytes` readable bytes that nobody writes until `free` is called;
+    /// `free` may be called from any thread.
+    pub unsafe fn from_foreign(
+        data: *mut u8,
+        bytes: usize,
+        free: unsafe extern "C" fn(*mut u8, usize, *mut ()),
+        hint: *mut (),
+    ) -> Message {
+        Message::owned(data, bytes, Box::new(Foreign { data, bytes, free, hint }))
+    }
+
+    /// Whether another part of the same message follows this one.
+    #[inline]
+    pub fn more(&self) -> bool {
+        self.more
+    }
+
+    #[inline]
+    pub(crate) fn set_more(&mut self, more: bool) {
+        self.more = more;
+    }
+
+    /// The body, when no other message shares it.
+    pub fn get_mut(&mut self) -> Option<&mut [u8]> {
+        match self.kind {
+            // SAFETY: the first `inline_bytes` bytes of an inline body are initialised.
+            Kind::Inline => Some(unsafe {
+                std::slice::from_raw_parts_mut(
+                    (&raw mut self.body).cast::<u8>(),
+                    self.inline_bytes as usize,
+                )
+            }),
+            Kind::Shared => None,
+        }
+    }
+
+    /// Takes the message, leaving an empty one (ØMQ's "send empties the message").
+    #[inline]
+    pub fn take(&mut self) -> Message {
+        mem::take(self)
+    }
+
+    fn owned(data: *const u8, bytes: usize, owner: Box<dyn Send + Sync>) -> Message {
+        let free = Free::Value { _owner: owner };
+        let owner = Box::new(Owner { refs: AtomicUsize::new(1), free });
+        Message::shared(Shared { data, bytes, owner: Some(NonNull::from(Box::leak(owner))) })
+    }
+
+    const fn shared(shared: Shared) -> Message {
+        Message {
+            body: Body { shared },
+            kind: Kind::Shared,
+            inline_bytes: 0,
+            more: false,
+            _reserved: [0; 5],
+        }
+    }
+}
+
+impl Deref for Message {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self.kind {
+            // SAFETY: the first `inline_bytes` bytes of an inline body are initialised.
+            Kind::Inline => unsafe {
+                std::slice::from_raw_parts(
+                    (&raw const self.body).cast::<u8>(),
+                    self.inline_bytes as usize,
+                )
+            },
+            // SAFETY: a shared body is valid for `bytes` bytes while this message holds its owner.
+            Kind::Shared => unsafe {
+                let shared = self.body.shared;
+                std::slice::from_raw_parts(shared.data, shared.bytes)
+            },
+        }
+    }
+}
+
+impl Drop for Message {
+    #[inline]
+    fn drop(&mut self) {
+        if self.kind == Kind::Shared {
+            release(self);
+        }
+    }
+}
+
+/// Lets go of a shared body.
+#[cold]
+#[inline(never)]
+fn release(message: &mut Message) {
+    // SAFETY: the caller saw `Kind::Shared`.
+    let Some(owner) = (unsafe { message.body.shared.owner }) else { return };
+    // SAFETY: this message holds one of the references, so the owner is alive.
+    // Release pairs with the fence below: every use of the body comes before its end.
+    if unsafe { owner.as_ref() }.refs.fetch_sub(1, Ordering::Release) == 1 {
+        fence(Ordering::Acquire);
+        // SAFETY: the count reached zero, so nobody else can reach the owner.
+        match unsafe { &owner.as_ref().free } {
+            Free::Block(layout) => {
+                let layout = *layout;
+                // SAFETY: `copied` allocated the block with this layout; nothing in it drops.
+                unsafe { dealloc(owner.as_ptr().cast(), layout) }
+            }
+            // SAFETY: made by `Box::leak` in `owned`.
+            Free::Value { .. } => drop(unsafe { Box::from_raw(owner.as_ptr()) }),
+        }
+    }
+}
+
+impl Clone for Message {
+    /// A second message with the same body: inline bodies are copied, longer ones shared.
+    fn clone(&self) -> Message {
+        match self.kind {
+            Kind::Inline => {
+                let mut copy = Message::from(&self[..]);
+                copy.more = self.more;
+                copy
+            }
+            Kind::Shared => {
+                // SAFETY: `Kind::Shared` was just matched.
+                let shared = unsafe { self.body.shared };
+                if let Some(owner) = shared.owner {
+                    // SAFETY: `self` holds a reference. Relaxed: a new reference is made from
+                    // a live one, as in `Arc`.
+                    unsafe { owner.as_ref() }.refs.fetch_add(1, Ordering::Relaxed);
+                }
+                let mut copy = Message::shared(shared);
+                copy.more = self.more;
+                copy
+            }
+        }
+    }
+}
+
+impl Default for Message {
+    #[inline]
+    fn default() -> Message {
+        Message::new()
+    }
+}
+
+impl From<&[u8]> for Message {
+    #[inline]
+    fn from(body: &[u8]) -> Message {
+        if body.len() <= INLINE_BYTES_MAX {
+            let mut message = Message::new();
+            // SAFETY: the inline body holds INLINE_BYTES_MAX bytes, and `body` is no longer.
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    body.as_ptr(),
+                    (&raw mut message.body).cast::<u8>(),
+                    body.len(),
+                );
+            }
+            message.inline_bytes = body.len() as u8;
+            message
+        } else {
+            copied(body)
+        }
+    }
+}
+
+/// A long body, behind its owner in one allocation.
+#[inline(never)]
+fn copied(body: &[u8]) -> Message {
+    let header = Layout::new::<Owner>();
+    let Ok(layout) = Layout::from_size_align(header.size() + body.len(), header.align()) else {
+        return Message::from_owner(body.to_vec());
+    };
+    // SAFETY: the layout is not empty.
+    let block = unsafe { alloc(layout) };
+    let Some(owner) = NonNull::new(block.cast::<Owner>()) else { handle_alloc_error(layout) };
+    // SAFETY: the block is fresh, aligned for `Owner`, and long enough for it and the body.
+    unsafe {
+        owner.write(Owner { refs: AtomicUsize::new(1), free: Free::Block(layout) });
+        let data = block.add(header.size());
+        std::ptr::copy_nonoverlapping(body.as_ptr(), data, body.len());
+        Message::shared(Shared { data, bytes: body.len(), owner: Some(owner) })
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(body: Vec<u8>) -> Message {
+        if body.len() <= INLINE_BYTES_MAX {
+            return Message::from(&body[..]);
+        }
+        Message::from_owner(body)
+    }
+}
+
+impl From<Box<[u8]>> for Message {
+    fn from(body: Box<[u8]>) -> Message {
+        Message::from(body.into_vec())
+    }
+}
+
+impl From<String> for Message {
+    fn from(body: String) -> Message {
+        Message::from(body.into_bytes())
+    }
+}
+
+impl From<&str> for Message {
+    #[inline]
+    fn from(body: &str) -> Message {
+        Message::from(body.as_bytes())
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Message {
+    #[inline]
+    fn from(body: &[u8; N]) -> Message {
+        Message::from(&body[..])
+    }
+}
+
+impl From<&Vec<u8>> for Message {
+    #[inline]
+    fn from(body: &Vec<u8>) -> Message {
+        Message::from(&body[..])
+    }
+}
+
+impl AsRef<[u8]> for Message {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Message) -> bool {
+        self[..] == other[..] && self.more == other.more
+    }
+}
+
+impl Eq for Message {}
+
+impl PartialEq<[u8]> for Message {
+    fn eq(&self, other: &[u8]) -> bool {
+        self[..] == *other
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({} bytes", self.len())?;
+        if self.len() <= 32 {
+            write!(f, " \"{}\"", self.escape_ascii())?;
+        }
+        if self.more {
+            f.write_str(", more")?;
+        }
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn bodies_around_the_inline_limit_read_back() {
+        for bytes in [0, 1, INLINE_BYTES_MAX - 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 100_000] {
+            let body: Vec<u8> = (0..bytes).map(|i| i as u8).collect();
+            let from_slice = Message::from(&body);
+            let from_vec = Message::from(body.clone());
+            assert_eq!(from_slice, from_vec);
+            assert_eq!(&from_slice.clone()[..], &body[..]);
+        }
+    }
+
+    #[test]
+    fn owner_is_dropped_with_the_last_copy() {
+        let owner: Arc<Vec<u8>> = Arc::new(vec![1; 1000]);
+        struct Bytes(Arc<Vec<u8>>);
+        impl AsRef<[u8]> for Bytes {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        let message = Message::from_owner(Bytes(owner.clone()));
+        let copy = message.clone();
+        drop(message);
+        assert_eq!(Arc::strong_count(&owner), 2);
+        drop(copy);
+        assert_eq!(Arc::strong_count(&owner), 1);
+    }
+
+    #[test]
+    fn foreign_memory_is_freed_once() {
+        unsafe extern "C" fn free(data: *mut u8, bytes: usize, hint: *mut ()) {
+            // SAFETY: made from a boxed slice of this length below.
+            drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, bytes)) });
+            // SAFETY: `hint` points at the test's counter, which outlives the messages.
+            unsafe { &*hint.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);
+        }
+        let freed = AtomicUsize::new(0);
+        let body = Box::leak(vec![3u8; 200].into_boxed_slice());
+        let hint = (&raw const freed).cast_mut().cast();
+        // SAFETY: the body is leaked above and freed by `free` alone.
+        let message = unsafe { Message::from_foreign(body.as_mut_ptr(), 200, free, hint) };
+        drop(message.clone());
+        assert_eq!(freed.load(Ordering::Relaxed), 0);
+        drop(message);
+        assert_eq!(freed.load(Ordering::Relaxed), 1);
+    }
+}
