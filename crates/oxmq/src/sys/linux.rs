@@ -1,0 +1,816 @@
+//! The real face of [`super`]: Linux, through `libc`.
+
+use super::{EVENTS_MAX, Event, Interest, IpcAddr, PollFd, RawFd, SockAddr};
+use std::ffi::OsStr;
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, IoSlice};
+use std::mem::{self, MaybeUninit};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileTypeExt;
+use std::ptr;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// An owned descriptor, closed when dropped.
+#[derive(Debug)]
+pub(crate) struct Fd(OwnedFd);
+
+impl Fd {
+    /// # Safety
+    /// `raw` is open, and nobody else owns it.
+    #[inline]
+    pub(crate) unsafe fn from_raw(raw: RawFd) -> Fd {
+        // SAFETY: passed on to the caller.
+        Fd(unsafe { OwnedFd::from_raw_fd(raw) })
+    }
+
+    #[inline]
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// What a system call that makes a descriptor returned.
+    fn from_call(result: libc::c_int) -> io::Result<Fd> {
+        let raw = check(result)?;
+        // SAFETY: the kernel has just made it, for us alone.
+        Ok(unsafe { Fd::from_raw(raw) })
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Time, randomness, processors
+
+pub(super) fn now_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes the one `timespec`; CLOCK_MONOTONIC always exists on Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * NS_PER_SECOND + now.tv_nsec as u64
+}
+
+/// An unpredictable number.
+pub(crate) fn random_u64() -> u64 {
+    let mut bytes = [0_u8; 8];
+    // SAFETY: writes at most the eight bytes. Up to 256 bytes are never cut short by a signal
+    // once the system's pool has been filled.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got == bytes.len() as isize {
+        u64::from_ne_bytes(bytes)
+    } else {
+        // A sandbox without getrandom(2). The keys of the standard hash maps are random too.
+        RandomState::new().build_hasher().finish()
+    }
+}
+
+/// How many threads can run at once, at least 1.
+pub(crate) fn cpu_count() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+// ---------------------------------------------------------------------------------------------
+// Streams
+
+/// Listens on `addr`, and says where that is: a port 0 or [`IpcAddr::Any`] has been replaced.
+///
+/// A path at which a socket was left behind, with nobody listening, is taken over. (Two processes
+/// that do so at the same moment may both believe that they own it; the system offers no better.)
+/// Whoever closes a listener on a path calls [`unlink_ipc`].
+///
+/// # Errors
+/// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied`, and the system's others.
+pub(crate) fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)> {
+    match addr {
+        SockAddr::Tcp(tcp) => {
+            let fd = stream_socket(family_of(tcp))?;
+            // As libzmq: a restarted server gets its port back although old connections linger.
+            set_flag(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, true)?;
+            if tcp.is_ipv6() {
+                set_flag(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, false)?;
+            }
+            bind(&fd, &RawAddr::tcp(tcp))?;
+            start_listening(&fd, backlog)?;
+            let actual = local_addr(&fd)?.to_tcp().ok_or(io::ErrorKind::Unsupported)?;
+            Ok((fd, SockAddr::Tcp(actual)))
+        }
+        SockAddr::Ipc(IpcAddr::Any) => {
+            let ipc = new_ipc_path()?;
+            let fd = stream_socket(libc::AF_UNIX)?;
+            bind(&fd, &RawAddr::ipc(&ipc)?)?;
+            start_listening(&fd, backlog)?;
+            Ok((fd, SockAddr::Ipc(ipc)))
+        }
+        SockAddr::Ipc(ipc) => {
+            let fd = stream_socket(libc::AF_UNIX)?;
+            let raw = RawAddr::ipc(ipc)?;
+            match bind(&fd, &raw) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(ipc) => {
+                    unlink_ipc(ipc);
+                    bind(&fd, &raw)?;
+                }
+                result => result?,
+            }
+            start_listening(&fd, backlog)?;
+            Ok((fd, addr.clone()))
+        }
+    }
+}
+
+/// Removes the socket file of a listener that is being closed. Abstract names need nothing.
+pub(crate) fn unlink_ipc(ipc: &IpcAddr) {
+    if let IpcAddr::Path(path) = ipc {
+        // Gone already, or no longer ours to remove: either way there is nothing left to do.
+        let _ = fs::remove_file(OsStr::from_bytes(path));
+    }
+}
+
+/// The next connection waiting on a listener; over tcp without Nagle's delay.
+///
+/// # Errors
+/// `WouldBlock`; out of descriptors or memory (the connection goes on waiting).
+pub(crate) fn accept(listener: &Fd) -> io::Result<Fd> {
+    loop {
+        let mut peer = RawAddr::empty();
+        // SAFETY: `peer` is a whole `sockaddr_storage`, and `bytes` says so.
+        let result = unsafe {
+            libc::accept4(
+                listener.raw(),
+                (&raw mut peer.storage).cast(),
+                &mut peer.bytes,
+                libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+            )
+        };
+        match Fd::from_call(result) {
+            Ok(fd) => {
+                if i32::from(peer.storage.ss_family) != libc::AF_UNIX {
+                    // The peer may have reset the connection by now; its first read will tell.
+                    let _ = set_flag(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, true);
+                }
+                return Ok(fd);
+            }
+            // accept(2): Linux passes the connection's own pending errors on; they are to be
+            // treated as a retry. Each takes its connection off the queue.
+            Err(error) => match error.raw_os_error() {
+                Some(
+                    libc::EINTR
+                    | libc::ECONNABORTED
+                    | libc::EPROTO
+                    | libc::ENETDOWN
+                    | libc::ENOPROTOOPT
+                    | libc::EHOSTDOWN
+                    | libc::ENONET
+                    | libc::EHOSTUNREACH
+                    | libc::ENETUNREACH,
+                ) => {}
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+/// Starts connecting. The second value says whether it is done already; if not, it is when the
+/// descriptor becomes writable, and [`socket_error`] says how it ended.
+///
+/// # Errors
+/// The connection was refused at once (over ipc also by a full queue), or no descriptor was left.
+pub(crate) fn connect(addr: &SockAddr) -> io::Result<(Fd, bool)> {
+    let (fd, raw) = match addr {
+        SockAddr::Tcp(tcp) => {
+            let fd = stream_socket(family_of(tcp))?;
+            set_flag(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, true)?;
+            (fd, RawAddr::tcp(tcp))
+        }
+        SockAddr::Ipc(ipc) => (stream_socket(libc::AF_UNIX)?, RawAddr::ipc(ipc)?),
+    };
+    match connect_raw(&fd, &raw) {
+        Ok(()) => Ok((fd, true)),
+        Err(error) => match error.raw_os_error() {
+            // An interrupted connect goes on by itself.
+            Some(libc::EINPROGRESS | libc::EINTR) => Ok((fd, false)),
+            // AF_UNIX only: the listener's queue is full.
+            Some(libc::EAGAIN) => Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)),
+            _ => Err(error),
+        },
+    }
+}
+
+/// The error that waits on a socket, if any; asking takes it away.
+pub(crate) fn socket_error(fd: &Fd) -> io::Result<()> {
+    let mut error: libc::c_int = 0;
+    let mut bytes = mem::size_of_val(&error) as libc::socklen_t;
+    // SAFETY: SO_ERROR is an int, and `bytes` gives its size.
+    check(unsafe {
+        libc::getsockopt(
+            fd.raw(),
+            libc::SOL_SOCKET,
+            libc::SO_ERROR,
+            (&raw mut error).cast(),
+            &mut bytes,
+        )
+    })?;
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// Whether a tcp connection has met itself: connecting to a free port of one's own machine may be
+/// given that very port to connect from, and TCP then opens simultaneously.
+pub(crate) fn is_self_connected(fd: &Fd) -> bool {
+    match (local_addr(fd), peer_addr(fd)) {
+        (Ok(local), Ok(peer)) => local.to_tcp().is_some() && local.to_tcp() == peer.to_tcp(),
+        _ => false,
+    }
+}
+
+/// Reads what has arrived into the front of `buffer`; `Ok(n)` initialises the first `n` bytes,
+/// `Ok(0)` (of a buffer that is not empty) is the end of the stream.
+#[inline]
+pub(crate) fn read(fd: &Fd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    retry(|| {
+        // SAFETY: the kernel writes at most `len` bytes into the buffer, and reads none.
+        unsafe { libc::recv(fd.raw(), buffer.as_mut_ptr().cast(), buffer.len(), 0) }
+    })
+}
+
+/// Writes from the front of `slices` what the socket takes now. Of more than 1024 slices the rest
+/// is left.
+#[inline]
+pub(crate) fn write(fd: &Fd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    if let [slice] = slices {
+        return retry(|| {
+            // SAFETY: the kernel reads the slice's bytes and no others.
+            unsafe { libc::send(fd.raw(), slice.as_ptr().cast(), slice.len(), libc::MSG_NOSIGNAL) }
+        });
+    }
+    // SAFETY: all zeros is an empty `msghdr`.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    // `IoSlice` is documented to be ABI-compatible with `iovec`; sendmsg(2) does not write to it.
+    message.msg_iov = slices.as_ptr().cast_mut().cast();
+    message.msg_iovlen = slices.len().min(IOV_MAX) as _;
+    retry(|| {
+        // SAFETY: the header names that many of the slices, and they outlive the call.
+        unsafe { libc::sendmsg(fd.raw(), &message, libc::MSG_NOSIGNAL) }
+    })
+}
+
+/// Says that nothing more will be written; the peer reads to the end, then sees it. A connection
+/// that is gone already needs no such word.
+pub(crate) fn shutdown_write(fd: &Fd) {
+    // SAFETY: touches no memory of ours.
+    unsafe { libc::shutdown(fd.raw(), libc::SHUT_WR) };
+}
+
+fn stream_socket(family: libc::c_int) -> io::Result<Fd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: touches no memory of ours.
+    Fd::from_call(unsafe { libc::socket(family, kind, 0) })
+}
+
+fn family_of(tcp: &SocketAddr) -> libc::c_int {
+    if tcp.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }
+}
+
+fn set_flag(fd: &Fd, level: i32, name: i32, value: bool) -> io::Result<()> {
+    let value = libc::c_int::from(value);
+    // SAFETY: the option is an int, and its size is given.
+    check(unsafe {
+        libc::setsockopt(
+            fd.raw(),
+            level,
+            name,
+            (&raw const value).cast(),
+            mem::size_of_val(&value) as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
+fn bind(fd: &Fd, addr: &RawAddr) -> io::Result<()> {
+    // SAFETY: `addr` holds `addr.bytes` bytes of an address.
+    check(unsafe { libc::bind(fd.raw(), addr.as_ptr(), addr.bytes) })?;
+    Ok(())
+}
+
+fn start_listening(fd: &Fd, backlog: i32) -> io::Result<()> {
+    // SAFETY: touches no memory of ours.
+    check(unsafe { libc::listen(fd.raw(), backlog) })?;
+    Ok(())
+}
+
+fn connect_raw(fd: &Fd, addr: &RawAddr) -> io::Result<()> {
+    // SAFETY: `addr` holds `addr.bytes` bytes of an address.
+    check(unsafe { libc::connect(fd.raw(), addr.as_ptr(), addr.bytes) })?;
+    Ok(())
+}
+
+fn local_addr(fd: &Fd) -> io::Result<RawAddr> {
+    let mut addr = RawAddr::empty();
+    // SAFETY: `addr` is a whole `sockaddr_storage`, and `bytes` says so.
+    check(unsafe { libc::getsockname(fd.raw(), (&raw mut addr.storage).cast(), &mut addr.bytes) })?;
+    Ok(addr)
+}
+
+fn peer_addr(fd: &Fd) -> io::Result<RawAddr> {
+    let mut addr = RawAddr::empty();
+    // SAFETY: `addr` is a whole `sockaddr_storage`, and `bytes` says so.
+    check(unsafe { libc::getpeername(fd.raw(), (&raw mut addr.storage).cast(), &mut addr.bytes) })?;
+    Ok(addr)
+}
+
+/// Whether `ipc` is a socket file that nobody listens on. A file of another kind is none, and
+/// stays: connect(2) refuses it just the same.
+fn is_stale(ipc: &IpcAddr) -> bool {
+    let IpcAddr::Path(path) = ipc else { return false };
+    let is_socket = fs::symlink_metadata(OsStr::from_bytes(path))
+        .is_ok_and(|metadata| metadata.file_type().is_socket());
+    if !is_socket {
+        return false;
+    }
+    let (Ok(probe), Ok(raw)) = (stream_socket(libc::AF_UNIX), RawAddr::ipc(ipc)) else {
+        return false;
+    };
+    connect_raw(&probe, &raw).is_err_and(|error| error.raw_os_error() == Some(libc::ECONNREFUSED))
+}
+
+/// A path that names nothing yet. Should somebody take it before we do, `bind` fails.
+fn new_ipc_path() -> io::Result<IpcAddr> {
+    let path = std::env::temp_dir().join(format!("oxmq-{:016x}", random_u64()));
+    IpcAddr::parse(&path.into_os_string().into_vec())
+}
+
+/// A socket address as the kernel wants it.
+struct RawAddr {
+    storage: libc::sockaddr_storage,
+    bytes: libc::socklen_t,
+}
+
+impl RawAddr {
+    /// Room for any address.
+    fn empty() -> RawAddr {
+        RawAddr {
+            // SAFETY: all zeros is a valid `sockaddr_storage`: integers only.
+            storage: unsafe { mem::zeroed() },
+            bytes: mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t,
+        }
+    }
+
+    fn tcp(addr: &SocketAddr) -> RawAddr {
+        let mut raw = RawAddr::empty();
+        match addr {
+            SocketAddr::V4(v4) => raw.set(libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
+                sin_zero: [0; 8],
+            }),
+            SocketAddr::V6(v6) => raw.set(libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            }),
+        }
+        raw
+    }
+
+    /// # Errors
+    /// `InvalidInput` for [`IpcAddr::Any`], which is nowhere yet, and for names out of bounds.
+    fn ipc(addr: &IpcAddr) -> io::Result<RawAddr> {
+        // SAFETY: all zeros is a valid `sockaddr_un`: integers only.
+        let mut un: libc::sockaddr_un = unsafe { mem::zeroed() };
+        un.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        // An abstract name begins with a NUL and ends with the address; a path ends with a NUL.
+        let (name, start, end) = match addr {
+            IpcAddr::Path(path) => (path, 0, path.len() + 1),
+            IpcAddr::Abstract(name) => (name, 1, name.len() + 1),
+            IpcAddr::Any => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        if name.is_empty() || end > un.sun_path.len() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        for (to, from) in un.sun_path[start..].iter_mut().zip(name) {
+            *to = *from as libc::c_char;
+        }
+        let mut raw = RawAddr::empty();
+        raw.set(un);
+        raw.bytes = (mem::offset_of!(libc::sockaddr_un, sun_path) + end) as libc::socklen_t;
+        Ok(raw)
+    }
+
+    fn set<T: SockaddrType>(&mut self, addr: T) {
+        const { assert!(mem::size_of::<T>() <= mem::size_of::<libc::sockaddr_storage>()) };
+        // SAFETY: it fits, by the line above; `sockaddr_storage` is aligned for every address.
+        unsafe { (&raw mut self.storage).cast::<T>().write(addr) };
+        self.bytes = mem::size_of::<T>() as libc::socklen_t;
+    }
+
+    fn as_ptr(&self) -> *const libc::sockaddr {
+        (&raw const self.storage).cast()
+    }
+
+    /// The address, if it is one of tcp's.
+    fn to_tcp(&self) -> Option<SocketAddr> {
+        match i32::from(self.storage.ss_family) {
+            libc::AF_INET => {
+                // SAFETY: the family says what the storage holds; it is aligned for it.
+                let v4 = unsafe { *(&raw const self.storage).cast::<libc::sockaddr_in>() };
+                let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+                Some(SocketAddr::new(IpAddr::V4(ip), u16::from_be(v4.sin_port)))
+            }
+            libc::AF_INET6 => {
+                // SAFETY: as above.
+                let v6 = unsafe { *(&raw const self.storage).cast::<libc::sockaddr_in6>() };
+                Some(SocketAddr::V6(SocketAddrV6::new(
+                    Ipv6Addr::from(v6.sin6_addr.s6_addr),
+                    u16::from_be(v6.sin6_port),
+                    v6.sin6_flowinfo,
+                    v6.sin6_scope_id,
+                )))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The kernel's address structures: plain integers, aligned no more than `sockaddr_storage`.
+trait SockaddrType {}
+impl SockaddrType for libc::sockaddr_in {}
+impl SockaddrType for libc::sockaddr_in6 {}
+impl SockaddrType for libc::sockaddr_un {}
+
+// ---------------------------------------------------------------------------------------------
+// Readiness
+
+/// A set of descriptors to wait on.
+#[derive(Debug)]
+pub(crate) struct Epoll(Fd);
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Epoll> {
+        // SAFETY: touches no memory of ours.
+        Fd::from_call(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map(Epoll)
+    }
+
+    /// The descriptor of the set itself, which can be waited on like any other.
+    #[inline]
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.raw()
+    }
+
+    /// Adds `fd`, whose events will carry `key`.
+    pub(crate) fn add(&self, fd: RawFd, key: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, key, interest)
+    }
+
+    /// Replaces the key and interest of `fd`.
+    pub(crate) fn modify(&self, fd: RawFd, key: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, key, interest)
+    }
+
+    /// Removes `fd`. No later [`Epoll::wait`] reports it; one that has returned may have.
+    pub(crate) fn remove(&self, fd: RawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, Interest::NONE)
+    }
+
+    /// Waits until something is ready, at most `timeout` (`None`: for ever), and replaces
+    /// `events` by what is. Nothing ready within the time is an empty list, not an error.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        events.count = 0;
+        events.count = check(match timeout {
+            Some(timeout) if timeout.subsec_nanos() % NS_PER_MS != 0 => {
+                self.wait_precise(events, timeout)
+            }
+            _ => self.wait_ms(events, timeout),
+        })? as usize;
+        Ok(())
+    }
+
+    fn wait_ms(&self, events: &mut Events, timeout: Option<Duration>) -> libc::c_int {
+        let timeout_ms = timeout.map_or(-1, |timeout| {
+            let up = u128::from(!timeout.subsec_nanos().is_multiple_of(NS_PER_MS));
+            i32::try_from(timeout.as_millis() + up).unwrap_or(i32::MAX)
+        });
+        // SAFETY: there is room for EVENTS_MAX events.
+        unsafe { libc::epoll_wait(self.raw(), events.as_mut_ptr(), EVENTS_MAX as i32, timeout_ms) }
+    }
+
+    fn wait_precise(&self, events: &mut Events, timeout: Duration) -> libc::c_int {
+        static MISSING: AtomicBool = AtomicBool::new(false);
+        // Relaxed: one more failing call is the worst that a stale value costs.
+        if !MISSING.load(Ordering::Relaxed) {
+            let timeout = to_timespec(timeout);
+            // SAFETY: there is room for EVENTS_MAX events; without a signal mask its size is
+            // ignored. By number, because older C libraries lack the function.
+            let result = unsafe {
+                libc::syscall(
+                    libc::SYS_epoll_pwait2,
+                    self.raw(),
+                    events.as_mut_ptr(),
+                    EVENTS_MAX as libc::c_int,
+                    &raw const timeout,
+                    ptr::null::<libc::sigset_t>(),
+                    0_usize,
+                )
+            };
+            // Some sandboxes answer a call that they do not know with EPERM.
+            let unknown = matches!(errno(), libc::ENOSYS | libc::EPERM);
+            if result >= 0 || !unknown {
+                return result as libc::c_int;
+            }
+            MISSING.store(true, Ordering::Relaxed);
+        }
+        self.wait_ms(events, Some(timeout))
+    }
+
+    fn control(&self, op: libc::c_int, fd: RawFd, key: u64, interest: Interest) -> io::Result<()> {
+        let mut flags = 0;
+        if interest.read {
+            flags |= libc::EPOLLIN;
+        }
+        if interest.write {
+            flags |= libc::EPOLLOUT;
+        }
+        let mut event = libc::epoll_event { events: flags as u32, u64: key };
+        // SAFETY: the kernel reads the one event.
+        check(unsafe { libc::epoll_ctl(self.raw(), op, fd, &mut event) })?;
+        Ok(())
+    }
+}
+
+/// What an [`Epoll::wait`] found; made once, used again and again.
+pub(crate) struct Events {
+    list: Box<[MaybeUninit<libc::epoll_event>]>,
+    /// So many at the front of `list` are initialised.
+    count: usize,
+}
+
+impl Events {
+    /// Room for [`EVENTS_MAX`] events.
+    pub(crate) fn new() -> Events {
+        Events { list: Box::new_uninit_slice(EVENTS_MAX), count: 0 }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Event> + '_ {
+        self.list[..self.count].iter().map(|event| {
+            // SAFETY: `wait` has initialised the first `count`.
+            let event = unsafe { event.assume_init() };
+            let flags = event.events as libc::c_int;
+            let failed = flags & (libc::EPOLLERR | libc::EPOLLHUP) != 0;
+            Event {
+                key: event.u64,
+                readable: failed || flags & libc::EPOLLIN != 0,
+                writable: failed || flags & libc::EPOLLOUT != 0,
+            }
+        })
+    }
+
+    fn as_mut_ptr(&mut self) -> *mut libc::epoll_event {
+        self.list.as_mut_ptr().cast()
+    }
+}
+
+/// A flag that makes a descriptor readable.
+#[derive(Debug)]
+pub(crate) struct EventFd(Fd);
+
+impl EventFd {
+    pub(crate) fn new() -> io::Result<EventFd> {
+        // SAFETY: touches no memory of ours.
+        Fd::from_call(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })
+            .map(EventFd)
+    }
+
+    #[inline]
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.raw()
+    }
+
+    /// Makes it readable until the next [`EventFd::drain`].
+    pub(crate) fn signal(&self) {
+        let one = 1_u64;
+        // SAFETY: reads the eight bytes. It can fail only when the counter is full, and then it is
+        // readable anyway.
+        unsafe { libc::write(self.raw(), (&raw const one).cast(), 8) };
+    }
+
+    /// Makes it unreadable.
+    pub(crate) fn drain(&self) {
+        drain_counter(&self.0);
+    }
+}
+
+/// A timer that makes a descriptor readable.
+#[derive(Debug)]
+pub(crate) struct TimerFd(Fd);
+
+impl TimerFd {
+    /// A timer that is not armed.
+    pub(crate) fn new() -> io::Result<TimerFd> {
+        let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+        // SAFETY: touches no memory of ours.
+        Fd::from_call(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) }).map(TimerFd)
+    }
+
+    #[inline]
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.raw()
+    }
+
+    /// Makes it readable once, `wait` from now. Replaces an earlier arming, due or not.
+    pub(crate) fn arm(&self, wait: Duration) {
+        // A value of zero would disarm it.
+        self.set(wait.max(Duration::from_nanos(1)));
+    }
+
+    /// Makes it unreadable, and forgets the arming.
+    pub(crate) fn disarm(&self) {
+        self.set(Duration::ZERO);
+    }
+
+    /// Makes it unreadable if it was due.
+    pub(crate) fn drain(&self) {
+        drain_counter(&self.0);
+    }
+
+    fn set(&self, wait: Duration) {
+        let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = libc::itimerspec { it_interval: zero, it_value: to_timespec(wait) };
+        // SAFETY: reads `value`; a null old value is allowed. It cannot fail: the descriptor is a
+        // timer, and `to_timespec` makes only valid times.
+        unsafe { libc::timerfd_settime(self.raw(), 0, &value, ptr::null_mut()) };
+    }
+}
+
+fn drain_counter(fd: &Fd) {
+    let mut count = 0_u64;
+    // SAFETY: writes the eight bytes. EAGAIN says that it was drained already.
+    unsafe { libc::read(fd.raw(), (&raw mut count).cast(), 8) };
+}
+
+/// Waits until one of `fds` is ready, at most `timeout` (`None`: for ever), and fills in what each
+/// is ready for. Returns how many are. While it waits the thread's signal mask is `mask`, set and
+/// reset atomically: with signals blocked before, none can slip in between a check and the wait.
+///
+/// # Errors
+/// `Interrupted`: a signal was handled.
+pub(crate) fn poll(
+    fds: &mut [PollFd],
+    timeout: Option<Duration>,
+    mask: Option<&SignalMask>,
+) -> io::Result<usize> {
+    const NONE: libc::pollfd = libc::pollfd { fd: -1, events: 0, revents: 0 };
+    let mut few = [NONE; 16];
+    let mut many = Vec::new();
+    let raw = if let Some(few) = few.get_mut(..fds.len()) {
+        few
+    } else {
+        many.resize(fds.len(), NONE);
+        &mut many[..]
+    };
+    for (raw, fd) in raw.iter_mut().zip(fds.iter()) {
+        raw.fd = fd.fd;
+        for (wanted, flag) in [
+            (fd.interest.read, libc::POLLIN),
+            (fd.interest.write, libc::POLLOUT),
+            (fd.interest_priority, libc::POLLPRI),
+        ] {
+            if wanted {
+                raw.events |= flag;
+            }
+        }
+    }
+    let timeout = timeout.map(to_timespec);
+    // SAFETY: `raw` has as many entries as said; the time-out and the mask are null or outlive the
+    // call.
+    let ready = check(unsafe {
+        libc::ppoll(
+            raw.as_mut_ptr(),
+            raw.len() as libc::nfds_t,
+            timeout.as_ref().map_or(ptr::null(), |timeout| timeout),
+            mask.map_or(ptr::null(), |mask| &mask.0),
+        )
+    })?;
+    for (fd, raw) in fds.iter_mut().zip(raw.iter()) {
+        fd.readable = raw.revents & libc::POLLIN != 0;
+        fd.writable = raw.revents & libc::POLLOUT != 0;
+        fd.priority = raw.revents & libc::POLLPRI != 0;
+        fd.error = raw.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
+    }
+    Ok(ready as usize)
+}
+
+// ---------------------------------------------------------------------------------------------
+// Signals, threads, forks
+
+/// A set of signals that a thread does not take.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalMask(libc::sigset_t);
+
+impl SignalMask {
+    /// Blocks all signals in this thread, and returns what was blocked before.
+    pub(crate) fn block_all() -> SignalMask {
+        let mut all = MaybeUninit::uninit();
+        let mut old = MaybeUninit::uninit();
+        // SAFETY: `sigfillset` initialises `all`, `pthread_sigmask` then `old`; neither can fail
+        // with these arguments.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), old.as_mut_ptr());
+            SignalMask(old.assume_init())
+        }
+    }
+
+    /// Makes this the mask of the thread again.
+    pub(crate) fn restore(&self) {
+        // SAFETY: reads the one set; a null old set is allowed.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
+    }
+}
+
+/// A thread that [`spawn_io`] started. Dropping it lets the thread run on.
+#[derive(Debug)]
+pub(crate) struct IoThread(JoinHandle<()>);
+
+impl IoThread {
+    /// Waits for its end. `Err` carries what it panicked with.
+    pub(crate) fn join(self) -> thread::Result<()> {
+        self.0.join()
+    }
+
+    /// Whether the caller is this thread.
+    pub(crate) fn is_current(&self) -> bool {
+        self.0.thread().id() == thread::current().id()
+    }
+}
+
+/// Starts a thread with every signal blocked.
+pub(crate) fn spawn_io(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<IoThread> {
+    // A thread inherits the mask of the one that starts it; so there is no moment without.
+    let mask = SignalMask::block_all();
+    let thread = thread::Builder::new().name(name).spawn(run);
+    mask.restore();
+    thread.map(IoThread)
+}
+
+/// A number that is different in a forked child than in its parent.
+#[inline]
+pub(crate) fn fork_generation() -> u64 {
+    static GENERATION: AtomicU64 = AtomicU64::new(0);
+    static REGISTER: Once = Once::new();
+    extern "C" fn in_child() {
+        // Relaxed: a child has one thread.
+        GENERATION.fetch_add(1, Ordering::Relaxed);
+    }
+    REGISTER.call_once(|| {
+        // SAFETY: the handler does nothing but an atomic addition, which is async-signal-safe.
+        // If there is no memory for it forks go unseen, as they would without us.
+        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    });
+    GENERATION.load(Ordering::Relaxed)
+}
+
+// ---------------------------------------------------------------------------------------------
+
+/// A system call's result, −1 turned into its error.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Repeats a transfer for as long as signals interrupt it.
+#[inline]
+fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+    loop {
+        let result = call();
+        if result >= 0 {
+            return Ok(result as usize);
+        }
+        if errno() != libc::EINTR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+}
+
+fn errno() -> libc::c_int {
+    // SAFETY: this thread's own errno, always there.
+    unsafe { *libc::__errno_location() }
+}
+
+/// The time as the kernel wants it; what it cannot express is for ever.
+fn to_timespec(wait: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(wait.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: wait.subsec_nanos() as _,
+    }
+}
+
+const IOV_MAX: usize = 1024;
+const NS_PER_SECOND: u64 = 1_000_000_000;
+const NS_PER_MS: u32 = 1_000_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The simulated face of [`super`].
