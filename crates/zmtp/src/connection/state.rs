@@ -1,0 +1,296 @@
+//! The states of a connection and every transition between them, up to the end of the handshake.
+
+use super::config::Config;
+use super::event::Peer;
+use crate::mechanism::{Mechanism, Progress};
+use crate::wire::command::{Command, CommandView};
+use crate::wire::frame::{self, FrameHeader};
+use crate::wire::greeting::{
+    Era, GREETING_BYTES, Greeting, REVISION_BYTES, SIGNATURE_BYTES, Version,
+};
+use crate::wire::metadata::{self, Metadata};
+use crate::{ProtocolError, SocketType};
+
+/// What a connection awaits.
+///
+/// ```text
+///  state             awaits                  then sends           next
+/// ------------------------------------------------------------------------------------
+///  (start)           -                       signature (10)       ExpectSignature
+///  ExpectSignature   FF, 8 bytes, odd byte   major version (1)    ExpectRevision
+///  ExpectRevision    a version of 3 or more  the rest (53)        ExpectGreeting
+///  ExpectGreeting    our mechanism           its first command    ExpectReady
+///  ExpectReady       a handshake command     the answer, if any   ExpectReady
+///  ExpectReady       the last of them        the answer, if any   Ready
+///  Ready             traffic                 -                    Ready
+///  any               anything else           -                    Failed
+/// ```
+///
+/// The greeting leaves in pieces, as libzmq's does, because a ZMTP 1.0 peer takes the signature for
+/// the header of an identity frame, and a 2.0 peer expects its own greeting after the version.
+///
+/// "Traffic" includes errors: the first one that a frame causes ends in Failed. A transition
+/// consumes the state it starts from; Failed is what remains when it does not complete.
+#[derive(Debug)]
+pub(super) enum State {
+    ExpectSignature(Received),
+    ExpectRevision(Received),
+    ExpectGreeting(Received),
+    ExpectReady(Handshake),
+    Ready(Box<Peer>),
+    Failed(ProtocolError),
+}
+
+/// As much of a greeting as has arrived.
+#[derive(Debug)]
+pub(super) struct Received {
+    octets: [u8; GREETING_BYTES],
+    length: usize,
+}
+
+/// What is known between the greeting and the end of the handshake.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    version: Version,
+    as_server: bool,
+    metadata: Option<Metadata>,
+    /// The start of a frame that has not arrived completely. Never longer than what has arrived.
+    partial: Vec<u8>,
+}
+
+/// What a transition works on, beside the state.
+pub(super) struct Context<'a> {
+    pub config: &'a Config,
+    pub mechanism: &'a mut dyn Mechanism,
+    /// Bytes for the peer are appended here.
+    pub out: &'a mut Vec<u8>,
+}
+
+impl State {
+    pub fn start(context: Context<'_>) -> State {
+        context.out.extend(context.greeting().iter().take(SIGNATURE_BYTES));
+        State::ExpectSignature(Received { octets: [0; GREETING_BYTES], length: 0 })
+    }
+
+    /// Takes what the state awaits from `input`, which is not empty, as far as it is there.
+    ///
+    /// The answer is the next state and how many bytes were taken: at least one, except in
+    /// the states Ready and Failed, which await no handshake.
+    pub fn handle_handshake(
+        self,
+        input: &[u8],
+        mut context: Context<'_>,
+    ) -> Result<(State, usize), ProtocolError> {
+        match self {
+            State::ExpectSignature(mut received) => {
+                let taken = received.take(input, SIGNATURE_BYTES);
+                let state = match Era::detect(received.octets()) {
+                    Era::Undecided => State::ExpectSignature(received),
+                    Era::Unversioned => return Err(unsupported(1)),
+                    Era::Versioned | Era::Revision(_) => {
+                        context.send_greeting(SIGNATURE_BYTES, REVISION_BYTES);
+                        State::ExpectRevision(received)
+                    }
+                };
+                Ok((state, taken))
+            }
+            State::ExpectRevision(mut received) => {
+                let taken = received.take(input, REVISION_BYTES);
+                match Era::detect(received.octets()) {
+                    // libzmq says 0 for its implementation of ZMTP 1.0 and 1 for 2.0; RFC 37: "If
+                    // this is 1 or 2, we have a ZMTP 2.0 peer."
+                    Era::Revision(0) => return Err(unsupported(1)),
+                    Era::Revision(1 | 2) => return Err(unsupported(2)),
+                    // "A peer MUST accept higher protocol versions as valid."
+                    _ => context.send_greeting(REVISION_BYTES, GREETING_BYTES),
+                }
+                Ok((State::ExpectGreeting(received), taken))
+            }
+            State::ExpectGreeting(mut received) => {
+                let taken = received.take(input, GREETING_BYTES);
+                if received.length < GREETING_BYTES {
+                    return Ok((State::ExpectGreeting(received), taken));
+                }
+                let greeting = Greeting::parse(&received.octets).ok_or_else(|| unsupported(2))?;
+                let ours = context.mechanism.name();
+                // "If the mechanism that the peer received does not exactly match the mechanism it
+                // sent, it MUST close the connection."
+                if greeting.mechanism != ours {
+                    let theirs = greeting.mechanism;
+                    return Err(ProtocolError::MechanismMismatch { ours, theirs });
+                }
+                context.mechanism.initial_command(&context.config.emit_metadata(), context.out);
+                let handshake = Handshake {
+                    version: greeting.version,
+                    as_server: greeting.as_server,
+                    metadata: None,
+                    partial: Vec::new(),
+                };
+                Ok((State::ExpectReady(handshake), taken))
+            }
+            State::ExpectReady(mut handshake) => {
+                let (taken, complete) = handshake.take(input, context.config)?;
+                if complete {
+                    handshake.handle_frame(&mut context)?;
+                }
+                let state = if complete && context.mechanism.is_done() {
+                    State::Ready(Box::new(handshake.finish(context.config)?))
+                } else {
+                    State::ExpectReady(handshake)
+                };
+                Ok((state, taken))
+            }
+            State::Ready(_) | State::Failed(_) => Ok((self, 0)),
+        }
+    }
+}
+
+impl Received {
+    fn octets(&self) -> &[u8] {
+        self.octets.get(..self.length).unwrap_or(&self.octets)
+    }
+
+    /// Moves bytes from `input` until there are `length` of them; the answer is how many moved.
+    fn take(&mut self, input: &[u8], length: usize) -> usize {
+        let free = self.octets.get_mut(self.length..length).unwrap_or_default();
+        let taken = free.len().min(input.len());
+        for (slot, octet) in free.iter_mut().zip(input) {
+            *slot = *octet;
+        }
+        self.length += taken;
+        taken
+    }
+}
+
+impl Handshake {
+    /// Moves bytes from `input` until there is a whole frame. The answer is how many moved and
+    /// whether the frame is complete.
+    fn take(&mut self, input: &[u8], config: &Config) -> Result<(usize, bool), ProtocolError> {
+        let mut rest = input;
+        let header = loop {
+            if let Some(header) = check_handshake_header(&self.partial, config)? {
+                break header;
+            }
+            let Some((&octet, after)) = rest.split_first() else {
+                return Ok((input.len(), false));
+            };
+            self.partial.push(octet);
+            rest = after;
+        };
+        // No overflow: the header was checked against `command_bytes_max`.
+        let frame_bytes = header.frame_bytes().unwrap_or(usize::MAX);
+        let missing = frame_bytes.saturating_sub(self.partial.len());
+        let (body, rest) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
+        self.partial.extend_from_slice(body);
+        Ok((input.len() - rest.len(), body.len() == missing))
+    }
+
+    /// Acts on the complete frame in `partial`, and clears it.
+    fn handle_frame(&mut self, context: &mut Context<'_>) -> Result<(), ProtocolError> {
+        let frame = std::mem::take(&mut self.partial);
+        let body = frame::parse_header(&frame)
+            .and_then(|header| frame.get(header.header_bytes..))
+            .unwrap_or_default();
+        if let Command::Error { reason } = Command::parse(body)? {
+            return Err(ProtocolError::RefusedByPeer { reason: reason.to_vec() });
+        }
+        match context.mechanism.handle_command(CommandView::parse(body)?, context.out)? {
+            Progress::Continue => {}
+            Progress::Metadata(bytes) => {
+                let bytes_max = context.config.limits.metadata_bytes_max;
+                self.metadata = Some(Metadata::parse(&bytes, bytes_max)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, config: &Config) -> Result<Peer, ProtocolError> {
+        let metadata = self.metadata.unwrap_or_default();
+        Ok(Peer {
+            version: self.version,
+            as_server: self.as_server,
+            socket_type: check_socket_type(config.socket_type, &metadata)?,
+            identity: check_identity(&metadata)?,
+            metadata: metadata.into_properties(),
+        })
+    }
+}
+
+impl Context<'_> {
+    fn greeting(&self) -> [u8; GREETING_BYTES] {
+        let greeting = Greeting {
+            padding: self.config.identity.len() as u64 + 1,
+            version: Version::OURS,
+            mechanism: self.mechanism.name(),
+            as_server: self.config.as_server && self.mechanism.has_roles(),
+        };
+        greeting.emit()
+    }
+
+    fn send_greeting(&mut self, from: usize, to: usize) {
+        self.out.extend(self.greeting().iter().take(to).skip(from));
+    }
+}
+
+/// The header at the start of `partial`, if it is complete. What is wrong with it is said as soon
+/// as it can be seen.
+fn check_handshake_header(
+    partial: &[u8],
+    config: &Config,
+) -> Result<Option<FrameHeader>, ProtocolError> {
+    if let Some(&flags) = partial.first() {
+        frame::check_flags(flags)?;
+        if flags & frame::COMMAND == 0 {
+            return Err(ProtocolError::MessageInHandshake);
+        }
+    }
+    let Some(header) = frame::parse_header(partial) else { return Ok(None) };
+    check_command_header(&header, config)?;
+    Ok(Some(header))
+}
+
+/// Refuses the header of a command that is malformed or too long; otherwise its body's length.
+pub(super) fn check_command_header(
+    header: &FrameHeader,
+    config: &Config,
+) -> Result<usize, ProtocolError> {
+    header.check()?;
+    let limit_bytes = config.limits.command_bytes_max;
+    match usize::try_from(header.body_bytes) {
+        Ok(body_bytes) if body_bytes <= limit_bytes => Ok(body_bytes),
+        _ => Err(ProtocolError::CommandTooLong { length_bytes: header.body_bytes, limit_bytes }),
+    }
+}
+
+fn check_socket_type(
+    ours: SocketType,
+    metadata: &Metadata,
+) -> Result<Option<SocketType>, ProtocolError> {
+    // "The sender SHOULD specify the Socket-Type": libzmq accepts a peer that does not.
+    let Some(name) = metadata.get(metadata::SOCKET_TYPE) else { return Ok(None) };
+    let theirs = SocketType::from_name(name)
+        .ok_or_else(|| ProtocolError::UnknownSocketType { name: name.to_vec() })?;
+    if !ours.compatible_with(theirs) {
+        // RFC 37 would answer with ERROR ("SHOULD"); libzmq just closes, and so do we: by the time
+        // the peer reads it, it has seen our READY and knows.
+        return Err(ProtocolError::IncompatibleSocketType { ours, theirs });
+    }
+    Ok(Some(theirs))
+}
+
+fn check_identity(metadata: &Metadata) -> Result<Vec<u8>, ProtocolError> {
+    let identity = metadata.get(metadata::IDENTITY).unwrap_or_default();
+    // "identity = 0*255OCTET"
+    if identity.len() > usize::from(u8::MAX) {
+        return Err(ProtocolError::IdentityTooLong { length_bytes: identity.len() });
+    }
+    // "identities starting with a zero octet are reserved for implementations' internal use"
+    if identity.first() == Some(&0) {
+        return Err(ProtocolError::IdentityReserved);
+    }
+    Ok(identity.to_vec())
+}
+
+fn unsupported(major: u8) -> ProtocolError {
+    ProtocolError::UnsupportedVersion { version: Version { major, minor: 0 } }
+}

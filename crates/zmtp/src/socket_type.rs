@@ -1,0 +1,148 @@
+//! The socket types and who may talk to whom.
+
+use std::fmt;
+
+/// A socket type as peers announce it in the property `Socket-Type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SocketType {
+    /// Exclusive pair.
+    Pair,
+    /// Publisher.
+    Pub,
+    /// Subscriber.
+    Sub,
+    /// Synchronous requester.
+    Req,
+    /// Synchronous replier.
+    Rep,
+    /// Asynchronous requester.
+    Dealer,
+    /// Asynchronous replier, addressing its peers.
+    Router,
+    /// Receiving end of a pipeline.
+    Pull,
+    /// Sending end of a pipeline.
+    Push,
+    /// Publisher that sees its subscriptions.
+    XPub,
+    /// Subscriber that sends its subscriptions itself.
+    XSub,
+    /// Raw streams: speaks to peers that do not speak ZMTP.
+    Stream,
+}
+
+impl SocketType {
+    /// Every socket type, in the order of their numbers in the C API.
+    pub const ALL: [SocketType; 12] = [
+        SocketType::Pair,
+        SocketType::Pub,
+        SocketType::Sub,
+        SocketType::Req,
+        SocketType::Rep,
+        SocketType::Dealer,
+        SocketType::Router,
+        SocketType::Pull,
+        SocketType::Push,
+        SocketType::XPub,
+        SocketType::XSub,
+        SocketType::Stream,
+    ];
+
+    /// The type whose [`name`](Self::name) is exactly `name`; case matters.
+    pub fn from_name(name: &[u8]) -> Option<SocketType> {
+        Self::ALL.into_iter().find(|socket_type| socket_type.name().as_bytes() == name)
+    }
+
+    /// The name on the wire, for example `"DEALER"`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SocketType::Pair => "PAIR",
+            SocketType::Pub => "PUB",
+            SocketType::Sub => "SUB",
+            SocketType::Req => "REQ",
+            SocketType::Rep => "REP",
+            SocketType::Dealer => "DEALER",
+            SocketType::Router => "ROUTER",
+            SocketType::Pull => "PULL",
+            SocketType::Push => "PUSH",
+            SocketType::XPub => "XPUB",
+            SocketType::XSub => "XSUB",
+            SocketType::Stream => "STREAM",
+        }
+    }
+
+    /// Whether a socket of this type accepts a peer of type `peer`.
+    ///
+    /// The table of RFC 37, "The Socket-Type Property", which is also libzmq's. It is symmetric.
+    /// [`Stream`](Self::Stream) has no ZMTP peers.
+    pub const fn compatible_with(self, peer: SocketType) -> bool {
+        use SocketType::*;
+        match self {
+            Pair => matches!(peer, Pair),
+            Pub | XPub => matches!(peer, Sub | XSub),
+            Sub | XSub => matches!(peer, Pub | XPub),
+            Req => matches!(peer, Rep | Router),
+            Rep => matches!(peer, Req | Dealer),
+            Dealer => matches!(peer, Rep | Dealer | Router),
+            Router => matches!(peer, Req | Dealer | Router),
+            Pull => matches!(peer, Push),
+            Push => matches!(peer, Pull),
+            Stream => false,
+        }
+    }
+
+    /// Whether a socket of this type tells its peers its identity, as libzmq 4 does.
+    pub const fn announces_identity(self) -> bool {
+        matches!(self, SocketType::Req | SocketType::Dealer | SocketType::Router)
+    }
+}
+
+impl fmt::Display for SocketType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for socket_type in SocketType::ALL {
+            assert_eq!(SocketType::from_name(socket_type.name().as_bytes()), Some(socket_type));
+        }
+        for unknown in [&b""[..], b"pair", b"PAIR\0", b"PUBS", b"SERVER"] {
+            assert_eq!(SocketType::from_name(unknown), None);
+        }
+    }
+
+    #[test]
+    fn compatibility_is_the_table_of_rfc_37() {
+        use SocketType::*;
+        let table: [(SocketType, &[SocketType]); 12] = [
+            (Pair, &[Pair]),
+            (Pub, &[Sub, XSub]),
+            (Sub, &[Pub, XPub]),
+            (Req, &[Rep, Router]),
+            (Rep, &[Req, Dealer]),
+            (Dealer, &[Rep, Dealer, Router]),
+            (Router, &[Req, Dealer, Router]),
+            (Pull, &[Push]),
+            (Push, &[Pull]),
+            (XPub, &[Sub, XSub]),
+            (XSub, &[Pub, XPub]),
+            (Stream, &[]),
+        ];
+        for (ours, accepted) in table {
+            for theirs in SocketType::ALL {
+                assert_eq!(
+                    ours.compatible_with(theirs),
+                    accepted.contains(&theirs),
+                    "{ours} {theirs}"
+                );
+                assert_eq!(ours.compatible_with(theirs), theirs.compatible_with(ours));
+            }
+        }
+    }
+}
