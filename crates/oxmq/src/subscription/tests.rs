@@ -234,6 +234,28 @@ fn a_million_topics_come_and_go() {
 }
 
 #[test]
+fn moving_nodes_together_keeps_who_is_left() {
+    let mut trie = Subscriptions::new();
+    let topic = |i: u32| i.wrapping_mul(0x9e37_79b1).to_be_bytes();
+    let key = |i: u32| u16::from(i % 97 == 0);
+    for i in 0..20_000 {
+        trie.insert(&topic(i), key(i));
+    }
+    let slots_before = trie.nodes.len();
+    trie.remove_key(0);
+    assert!(trie.nodes.len() < slots_before / 4);
+    check(&trie);
+    for i in 0..20_000 {
+        assert_eq!(matches(&trie, &topic(i)).len(), usize::from(key(i)));
+    }
+    for i in (0..20_000).filter(|&i| key(i) == 1) {
+        assert_eq!(trie.remove(&topic(i), 1), Removed::LastOfKey);
+    }
+    check(&trie);
+    assert_eq!(trie.len(), 0);
+}
+
+#[test]
 fn a_deep_trie_needs_no_stack() {
     let stack_bytes = 64 << 10;
     let deep = std::thread::Builder::new().stack_size(stack_bytes).spawn(|| {
