@@ -102,13 +102,14 @@ fn later_versions_are_accepted_and_3_0_is_told_apart() {
 #[test]
 fn subscriptions_take_the_form_that_the_peer_knows() {
     let mut out = Vec::new();
-    let unready = Connection::new(Config::new(SocketType::Sub));
+    let mut unready = Connection::new(Config::new(SocketType::Sub));
     assert!(!unready.subscribe(b"A", &mut out) && out.is_empty());
 
     let table: [(u8, &[u8]); 2] =
         [(0, b"\0\x02\x01A\0\x02\0A"), (1, b"\x04\x0B\x09SUBSCRIBEA\x04\x08\x06CANCELA")];
     for (minor, golden) in table {
-        let driver = Driver::fed(&Config::new(SocketType::Sub), [opening(minor, "PUB").as_slice()]);
+        let mut driver =
+            Driver::fed(&Config::new(SocketType::Sub), [opening(minor, "PUB").as_slice()]);
         out.clear();
         assert!(driver.connection.subscribe(b"A", &mut out));
         assert!(driver.connection.cancel(b"A", &mut out));

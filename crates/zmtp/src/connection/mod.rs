@@ -207,15 +207,12 @@ impl Connection {
 
     /// Appends a subscription to `prefix`, in the form that the peer knows: a SUBSCRIBE command, or
     /// a message for ZMTP 3.0. Says whether it did: not before the connection is ready.
-    ///
-    /// With a mechanism that is not transparent, what is appended has to pass
-    /// [`seal`](Self::seal) instead.
-    pub fn subscribe(&self, prefix: &[u8], out: &mut Vec<u8>) -> bool {
+    pub fn subscribe(&mut self, prefix: &[u8], out: &mut Vec<u8>) -> bool {
         self.send_subscription(true, prefix, out)
     }
 
     /// Appends the end of one subscription to `prefix`, as [`subscribe`](Self::subscribe) does.
-    pub fn cancel(&self, prefix: &[u8], out: &mut Vec<u8>) -> bool {
+    pub fn cancel(&mut self, prefix: &[u8], out: &mut Vec<u8>) -> bool {
         self.send_subscription(false, prefix, out)
     }
 
@@ -281,7 +278,9 @@ impl Connection {
         let Some(&flags) = input.first() else { return Ok(Decoded::Incomplete) };
         frame::check_flags(flags)?;
         let Some(header) = frame::parse_header(input) else { return Ok(Decoded::Incomplete) };
-        if header.is_command() {
+        // A mechanism may wrap messages in commands: then only the message's limit counts here.
+        let is_command = header.is_command() && self.mechanism.is_transparent();
+        if is_command {
             state::check_command_header(&header, &self.config)?;
         } else {
             header.check()?;
@@ -296,7 +295,7 @@ impl Connection {
         let Some(body) = body else {
             return Ok(if header.body_bytes <= self.config.limits.inline_bytes_max as u64 {
                 Decoded::Incomplete
-            } else if header.is_command() && self.mechanism.is_transparent() {
+            } else if is_command {
                 Decoded::LargeCommand { header_bytes, body_bytes: header.body_bytes as usize }
             } else {
                 let body_bytes = header.body_bytes;
@@ -307,7 +306,7 @@ impl Connection {
         let consumed = header_bytes + body.len();
         Ok(if !self.mechanism.is_transparent() {
             Decoded::Sealed { body, consumed }
-        } else if header.is_command() {
+        } else if is_command {
             Decoded::Command { event: self.act_on_command(body)?, consumed }
         } else {
             Decoded::Message { more: header.more(), body, consumed }
@@ -338,28 +337,36 @@ impl Connection {
         }
     }
 
-    fn send_subscription(&self, subscribe: bool, prefix: &[u8], out: &mut Vec<u8>) -> bool {
-        let Some(version) = self.peer_version() else { return false };
+    fn send_subscription(&mut self, subscribe: bool, prefix: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some(version) = self.peer_version() else {
+            return false;
+        };
         match (version.has_traffic_commands(), subscribe) {
-            (false, _) => command::emit_legacy_subscription(subscribe, prefix, out),
-            (true, true) => Command::Subscribe { prefix }.emit(out),
-            (true, false) => Command::Cancel { prefix }.emit(out),
+            (true, true) => self.send_command(Command::Subscribe { prefix }, out),
+            (true, false) => self.send_command(Command::Cancel { prefix }, out),
+            (false, _) => {
+                self.send(out, |out| command::emit_legacy_subscription(subscribe, prefix, out));
+            }
         }
         true
     }
 
-    /// Appends a command of traffic, sealed if the mechanism asks for it.
     fn send_command(&mut self, command: Command<'_>, out: &mut Vec<u8>) {
+        self.send(out, |out| command.emit(out));
+    }
+
+    /// Appends the frame that `emit` appends, sealed if the mechanism asks for it.
+    fn send(&mut self, out: &mut Vec<u8>, emit: impl FnOnce(&mut Vec<u8>)) {
         if self.mechanism.is_transparent() {
-            command.emit(out);
+            emit(out);
             return;
         }
         let mut plain = Vec::new();
-        command.emit(&mut plain);
-        if let Some(body) =
-            frame::parse_header(&plain).and_then(|header| plain.get(header.header_bytes..))
+        emit(&mut plain);
+        if let Some(header) = frame::parse_header(&plain)
+            && let Some(body) = plain.get(header.header_bytes..)
         {
-            self.mechanism.seal(frame::COMMAND, body, out);
+            self.mechanism.seal(header.flags & !frame::LARGE, body, out);
         }
     }
 
