@@ -1,0 +1,158 @@
+//! The properties that the fuzz targets assert, one function per target; each panics when its
+//! property does not hold. How to run them: `README.md`.
+
+#[allow(missing_docs, reason = "it documents itself where it belongs, with the crate's tests")]
+#[path = "../../crates/zmtp/tests/common/mod.rs"]
+mod common;
+
+use common::{Driver, Rng, opening, small};
+use oxmq_zmtp::wire::command::{Command, CommandView, legacy_subscription};
+use oxmq_zmtp::wire::frame::{self, HEADER_BYTES_MAX};
+use oxmq_zmtp::wire::greeting::{Era, GREETING_BYTES, Greeting};
+use oxmq_zmtp::wire::metadata::{Metadata, Property};
+use oxmq_zmtp::{Config, SocketType};
+
+/// Greetings: what was parsed is emitted again, and an era once decided stays decided.
+pub fn greeting(data: &[u8]) {
+    let mut decided = None;
+    for length in 0..=data.len().min(GREETING_BYTES) {
+        let era = Era::detect(&data[..length]);
+        match decided {
+            Some(decided) => assert_eq!(era, decided),
+            None if matches!(era, Era::Unversioned | Era::Revision(_)) => decided = Some(era),
+            None => {}
+        }
+    }
+
+    let Some(octets) = data.first_chunk() else { return };
+    let Some(greeting) = Greeting::parse(octets) else {
+        assert!(!matches!(decided, Some(Era::Revision(3..))));
+        return;
+    };
+    let emitted = greeting.emit();
+    assert_eq!(Greeting::parse(&emitted), Some(greeting));
+    let _ = greeting.to_string();
+
+    // Only these octets are allowed to be read more generously than they are written.
+    let mut expected = *octets;
+    expected[9] = 0x7F;
+    expected[32] = u8::from(octets[32] != 0);
+    expected[33..].fill(0);
+    assert_eq!(emitted, expected);
+}
+
+/// Frame headers: what was parsed is emitted again, and no prefix of a header is one.
+pub fn frames(mut data: &[u8]) {
+    while let Some(header) = frame::parse_header(data) {
+        assert!(header.header_bytes <= data.len());
+        let mut out = [0; HEADER_BYTES_MAX];
+        assert_eq!(header.emit(&mut out), header.header_bytes);
+        assert_eq!(out[..header.header_bytes], data[..header.header_bytes]);
+        assert_eq!(frame::parse_header(&data[..header.header_bytes - 1]), None);
+        let _ = header.to_string();
+
+        if header.check().is_ok() {
+            assert!(!(header.is_command() && header.more()));
+            if let (false, Ok(body_bytes)) =
+                (header.is_command(), usize::try_from(header.body_bytes))
+            {
+                let written = frame::write_header(header.more(), body_bytes, &mut out);
+                let shortest = frame::parse_header(&out[..written]);
+                let shortest = shortest.expect("what was written is complete");
+                assert_eq!(shortest.body_bytes, header.body_bytes);
+                assert_eq!(shortest.more(), header.more());
+                assert!(shortest.header_bytes <= header.header_bytes);
+            }
+        }
+        match header.frame_bytes().and_then(|frame_bytes| data.get(frame_bytes..)) {
+            Some(rest) => data = rest,
+            None => break,
+        }
+    }
+}
+
+/// Bodies of commands and metadata: what was parsed is emitted, and parsed to the same again.
+pub fn commands(data: &[u8]) {
+    if let Ok(view) = CommandView::parse(data) {
+        assert_eq!(1 + view.name.len() + view.data.len(), data.len());
+        assert_eq!(emitted_body(|out| view.emit(out)), data);
+    }
+    if let Ok(command) = Command::parse(data) {
+        let body = emitted_body(|out| command.emit(out));
+        let again = Command::parse(&body).expect("what was emitted is well-formed");
+        match (command, again) {
+            // A PONG is read with a context of any length and sent with 16 octets.
+            (Command::Pong { context }, Command::Pong { context: cut }) => {
+                assert_eq!(cut, &context[..context.len().min(16)]);
+            }
+            _ => assert_eq!(again, command),
+        }
+        let _ = command.to_string();
+        if let Command::Ready { metadata: bytes } = command {
+            metadata(bytes);
+        }
+    }
+    metadata(data);
+
+    if let Some((subscribe, prefix)) = legacy_subscription(data) {
+        assert_eq!([&[u8::from(subscribe)], prefix].concat(), data);
+    }
+}
+
+/// A connection: however its input is cut into pieces, a caller sees the same and sends the same.
+///
+/// The first three octets choose the socket and the cuts, the others are what the peer sends.
+pub fn connection(data: &[u8]) {
+    let [socket_type, choices, seed, stream @ ..] = data else { return };
+    let socket_type = SocketType::ALL[usize::from(*socket_type) % SocketType::ALL.len()];
+    let config = if choices & 1 == 0 { small(socket_type) } else { Config::new(socket_type) };
+    let minor = choices >> 1 & 1;
+    let peer = SocketType::ALL.into_iter().find(|peer| socket_type.compatible_with(*peer));
+    let stream = match peer {
+        // Most streams should get past the handshake.
+        Some(peer) if choices & 4 == 0 => [opening(minor, peer.name()), stream.to_vec()].concat(),
+        _ => stream.to_vec(),
+    };
+
+    let whole = Driver::fed(&config, [stream.as_slice()]);
+    let mut rng = Rng::new(u64::from(*seed));
+    let longest = [1, 7, 64, 700][rng.below(4)];
+    let mut split = Driver::new(config.clone());
+    let mut rest = stream.as_slice();
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at((1 + rng.below(longest)).min(rest.len()));
+        split.feed(piece);
+        rest = after;
+    }
+    assert_eq!(split.seen, whole.seen);
+    assert_eq!(split.sent, whole.sent);
+    if let Some(error) = whole.failure() {
+        let _ = error.to_string();
+    }
+}
+
+fn metadata(bytes: &[u8]) {
+    if let Ok((property, rest)) = Property::parse(bytes) {
+        let mut out = Vec::new();
+        assert!(property.emit(&mut out));
+        assert_eq!([&out[..], rest].concat(), bytes);
+    }
+    if let Ok(metadata) = Metadata::parse(bytes, bytes.len()) {
+        let mut out = Vec::new();
+        metadata.emit(&mut out);
+        assert_eq!(out, bytes);
+        let _ = metadata.to_string();
+        for (name, value) in metadata.clone().into_properties() {
+            assert_eq!(metadata.get(&name.to_ascii_uppercase()), Some(value.as_slice()));
+        }
+    }
+}
+
+fn emitted_body(emit: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut wire = Vec::new();
+    emit(&mut wire);
+    let header = frame::parse_header(&wire).expect("what was emitted is complete");
+    assert!(header.check().is_ok() && header.is_command());
+    assert_eq!(header.frame_bytes(), Some(wire.len()));
+    wire.split_off(header.header_bytes)
+}
