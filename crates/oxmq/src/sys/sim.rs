@@ -1,1 +1,364 @@
-//! The simulated face of [`super`].
+//! The simulated face of [`super`]: a world on one thread, decided by one seed.
+//!
+//! The functions of the contract act on this thread's [`World`]: its clock, its descriptors, its
+//! network of nodes. Time stands still but for the little that each call costs, until the driver
+//! moves it on with [`advance_to`]. Nothing here blocks: [`Epoll::wait`] and [`poll`] return what
+//! is ready, whatever their time-out, and [`spawn_io`] starts nothing. Which code runs when is the
+//! driver's business, and it has the hooks at the end of this file for it.
+//!
+//! One seed is one execution, bit for bit: no hash map is iterated, no address, real clock or
+//! thread id is looked at. [`trace_hash`] sums an execution up.
+
+use super::{EVENTS_MAX, Event, Interest, IpcAddr, PollFd, RawFd, SockAddr};
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::thread;
+use std::time::Duration;
+
+mod net;
+mod rng;
+#[cfg(test)]
+mod tests;
+mod world;
+
+pub use net::{Connection, Link};
+pub use rng::Rng;
+use world::World;
+pub use world::{Faults, Stats};
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::new(World::new(0));
+}
+
+fn with<T>(act: impl FnOnce(&mut World) -> T) -> T {
+    WORLD.with_borrow_mut(act)
+}
+
+// ---------------------------------------------------------------------------------------------
+// The contract
+
+/// An owned descriptor, closed when dropped.
+#[derive(Debug)]
+pub(crate) struct Fd(RawFd);
+
+impl Fd {
+    /// # Safety
+    /// `raw` is open, and nobody else owns it.
+    #[allow(dead_code, reason = "only foreign descriptors are made from numbers")]
+    pub(crate) unsafe fn from_raw(raw: RawFd) -> Fd {
+        Fd(raw)
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // A thread's locals may be gone before what it drops last.
+        let _ = WORLD.try_with(|world| world.borrow_mut().close(self.0));
+    }
+}
+
+pub(super) fn now_ns() -> u64 {
+    with(World::tick)
+}
+
+/// An unpredictable number, to those who do not know the seed.
+pub(crate) fn random_u64() -> u64 {
+    with(World::random_u64)
+}
+
+/// How many threads can run at once, at least 1.
+pub(crate) fn cpu_count() -> usize {
+    2
+}
+
+/// See the real face.
+pub(crate) fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)> {
+    with(|world| world.listen(addr, backlog)).map(|(fd, actual)| (Fd(fd), actual))
+}
+
+/// See the real face.
+pub(crate) fn unlink_ipc(ipc: &IpcAddr) {
+    with(|world| world.unlink(ipc));
+}
+
+/// See the real face.
+pub(crate) fn accept(listener: &Fd) -> io::Result<Fd> {
+    with(|world| world.accept(listener.0)).map(Fd)
+}
+
+/// See the real face.
+pub(crate) fn connect(addr: &SockAddr) -> io::Result<(Fd, bool)> {
+    with(|world| world.connect(addr)).map(|(fd, done)| (Fd(fd), done))
+}
+
+/// See the real face.
+pub(crate) fn socket_error(fd: &Fd) -> io::Result<()> {
+    with(|world| world.socket_error(fd.0))
+}
+
+/// See the real face.
+pub(crate) fn is_self_connected(fd: &Fd) -> bool {
+    with(|world| world.is_self_connected(fd.0))
+}
+
+/// See the real face.
+pub(crate) fn read(fd: &Fd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    with(|world| world.read(fd.0, buffer))
+}
+
+/// See the real face.
+pub(crate) fn write(fd: &Fd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    with(|world| world.write(fd.0, slices))
+}
+
+/// See the real face.
+pub(crate) fn shutdown_write(fd: &Fd) {
+    with(|world| world.shutdown_write(fd.0));
+}
+
+/// A set of descriptors to wait on.
+#[derive(Debug)]
+pub(crate) struct Epoll(Fd);
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Epoll> {
+        with(World::new_epoll).map(|fd| Epoll(Fd(fd)))
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.raw()
+    }
+
+    pub(crate) fn add(&self, fd: RawFd, key: u64, interest: Interest) -> io::Result<()> {
+        with(|world| world.epoll_add(self.raw(), fd, key, interest))
+    }
+
+    pub(crate) fn modify(&self, fd: RawFd, key: u64, interest: Interest) -> io::Result<()> {
+        with(|world| world.epoll_modify(self.raw(), fd, key, interest))
+    }
+
+    pub(crate) fn remove(&self, fd: RawFd) -> io::Result<()> {
+        with(|world| world.epoll_remove(self.raw(), fd))
+    }
+
+    /// Returns what is ready, in any order, perhaps not all of it; it does not wait.
+    pub(crate) fn wait(&self, events: &mut Events, _: Option<Duration>) -> io::Result<()> {
+        events.list.clear();
+        with(|world| world.epoll_wait(self.raw(), &mut events.list))
+    }
+}
+
+/// What an [`Epoll::wait`] found.
+pub(crate) struct Events {
+    list: Vec<Event>,
+}
+
+impl Events {
+    pub(crate) fn new() -> Events {
+        Events { list: Vec::with_capacity(EVENTS_MAX) }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Event> + '_ {
+        self.list.iter().copied()
+    }
+}
+
+/// A flag that makes a descriptor readable.
+#[derive(Debug)]
+pub(crate) struct EventFd(Fd);
+
+impl EventFd {
+    pub(crate) fn new() -> io::Result<EventFd> {
+        with(World::new_flag).map(|fd| EventFd(Fd(fd)))
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.raw()
+    }
+
+    pub(crate) fn signal(&self) {
+        with(|world| world.set_flag(self.raw(), true));
+    }
+
+    pub(crate) fn drain(&self) {
+        with(|world| world.set_flag(self.raw(), false));
+    }
+}
+
+/// A timer that makes a descriptor readable.
+#[derive(Debug)]
+pub(crate) struct TimerFd(Fd);
+
+impl TimerFd {
+    pub(crate) fn new() -> io::Result<TimerFd> {
+        with(World::new_timer).map(|fd| TimerFd(Fd(fd)))
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.raw()
+    }
+
+    pub(crate) fn arm(&self, wait: Duration) {
+        with(|world| world.set_timer(self.raw(), Some(wait)));
+    }
+
+    pub(crate) fn disarm(&self) {
+        with(|world| world.set_timer(self.raw(), None));
+    }
+
+    pub(crate) fn drain(&self) {
+        with(|world| world.drain_timer(self.raw()));
+    }
+}
+
+/// Fills in what each of `fds` is ready for; it does not wait.
+pub(crate) fn poll(
+    fds: &mut [PollFd],
+    _timeout: Option<Duration>,
+    _mask: Option<&SignalMask>,
+) -> io::Result<usize> {
+    with(|world| world.poll(fds))
+}
+
+/// A set of signals that a thread does not take. There are no signals here.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalMask;
+
+impl SignalMask {
+    pub(crate) fn block_all() -> SignalMask {
+        SignalMask
+    }
+
+    pub(crate) fn restore(&self) {}
+}
+
+/// Stands for the thread that [`spawn_io`] did not start.
+#[derive(Debug)]
+pub(crate) struct IoThread;
+
+impl IoThread {
+    pub(crate) fn join(self) -> thread::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn is_current(&self) -> bool {
+        false
+    }
+}
+
+/// Starts nothing: the driver calls the reactor's turn.
+pub(crate) fn spawn_io(_: String, _: impl FnOnce() + Send + 'static) -> io::Result<IoThread> {
+    Ok(IoThread)
+}
+
+/// Nobody forks here.
+pub(crate) fn fork_generation() -> u64 {
+    0
+}
+
+// ---------------------------------------------------------------------------------------------
+// Hooks for the driver
+
+/// Replaces this thread's world by a new one, without faults. What was open in the old one must
+/// have been dropped.
+pub fn new_world(seed: u64) {
+    with(|world| *world = World::new(seed));
+}
+
+/// What runs from here on runs on this node: its descriptors are that node's.
+pub fn set_node(node: u32) {
+    with(|world| world.set_node(node));
+}
+
+/// The clock, in nanoseconds; asking costs no time.
+pub fn now() -> u64 {
+    with(|world| world.now())
+}
+
+/// Moves the clock forward, to `ns` at least, and delivers what arrives until then.
+pub fn advance_to(ns: u64) {
+    with(|world| world.advance_to(ns));
+}
+
+/// When something happens next: a delivery, the end of a connecting, a timer. It may have been due
+/// for a while already (a ready descriptor is no event; see [`is_ready`]).
+pub fn next_event() -> Option<u64> {
+    with(|world| world.next_event())
+}
+
+/// Whether a thread of this node that waits on an outermost [`Epoll`] would wake up.
+pub fn is_ready(node: u32) -> bool {
+    with(|world| world.is_ready(node))
+}
+
+/// From now on these faults happen by chance.
+pub fn set_faults(faults: Faults) {
+    with(|world| world.set_faults(faults));
+}
+
+/// How bytes go from one node to another, from now on.
+pub fn set_link(from: u32, to: u32, link: Link) {
+    with(|world| world.net.set_link(from, to, link));
+}
+
+/// Nothing arrives between the two nodes before `ns`. What was on its way arrives then.
+pub fn stall(one: u32, other: u32, ns: u64) {
+    with(|world| world.stall(one, other, ns));
+}
+
+/// The connections that are established.
+pub fn connections() -> Vec<Connection> {
+    with(|world| world.net.connections())
+}
+
+/// How many connections between the two nodes have ended, in whatever way.
+pub fn ended(one: u32, other: u32) -> u64 {
+    with(|world| world.net.ended(one, other))
+}
+
+/// Breaks a connection: both ends learn it, sooner or later, and what was on its way is lost but
+/// for a part from the front.
+pub fn reset(connection: &Connection) {
+    with(|world| world.reset(connection));
+}
+
+/// Closes every descriptor of the node, as the kernel does for a process that was killed. The
+/// owners must not be dropped afterwards (forget them).
+pub fn kill_node(node: u32) {
+    with(|world| world.kill_node(node));
+}
+
+/// What has happened so far.
+pub fn stats() -> Stats {
+    with(|world| world.stats())
+}
+
+/// One line for each descriptor that is open.
+pub fn open_descriptors() -> Vec<String> {
+    with(|world| world.open_descriptors())
+}
+
+/// Names of socket files that exist.
+pub fn ipc_names() -> Vec<String> {
+    with(|world| world.net.ipc_names())
+}
+
+/// Breaches of the contract of `sys` by its users so far.
+pub fn violations() -> Vec<String> {
+    with(|world| world.violations())
+}
+
+/// A sum over every call and every result so far.
+pub fn trace_hash() -> u64 {
+    with(|world| world.trace_hash())
+}
+
+/// Whether every call is written to the standard error stream.
+pub fn set_verbose(verbose: bool) {
+    with(|world| world.set_verbose(verbose));
+}
