@@ -1,0 +1,476 @@
+//! The options of sockets: one table, from which everything about them follows.
+//!
+//! ```
+//! use oxmq::option::{OptionSpec, OptionValue, SNDHWM};
+//! assert_eq!(SNDHWM.spec().id(), 23);
+//! assert_eq!(SNDHWM.spec().default(), OptionValue::I32(1000));
+//! assert_eq!(OptionSpec::with_name("SNDHWM"), Some(SNDHWM.spec()));
+//! for spec in oxmq::option::TABLE {
+//!     println!("{} ({}), {}", spec.name(), spec.default(), spec.range());
+//! }
+//! ```
+
+use std::error::Error;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+#[cfg(test)]
+mod tests;
+
+/// An option whose values are of type `T`; one of this module's constants.
+pub struct Opt<T> {
+    spec: &'static OptionSpec,
+    get: fn(&Options) -> T,
+}
+
+/// What the table says about one option.
+pub struct OptionSpec {
+    name: &'static str,
+    id: i32,
+    doc: &'static str,
+    range: Range,
+    get: fn(&Options) -> OptionValue,
+    /// Stores a value of the right type, and says whether it is one.
+    put: fn(&mut Options, OptionValue) -> bool,
+}
+
+/// A value of an option, whatever its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OptionValue {
+    /// C's `int`.
+    I32(i32),
+    /// C's `int64_t`.
+    I64(i64),
+    /// C's `int`, 0 or 1.
+    Bool(bool),
+    /// Any bytes.
+    Bytes(Vec<u8>),
+    /// Text.
+    Text(String),
+}
+
+/// The values that an option takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// These integers.
+    Int(RangeInclusive<i64>),
+    /// True or false.
+    Bool,
+    /// Up to 255 bytes, the first of them not zero: such names are ØMQ's own.
+    RoutingId,
+    /// None: the option can only be read.
+    ReadOnly,
+}
+
+/// Why an option was not set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OptionError {
+    /// The value is outside the option's range.
+    OutOfRange {
+        /// The option's name.
+        option: &'static str,
+        /// The value refused.
+        value: OptionValue,
+        /// The values that the option takes.
+        expected: &'static Range,
+    },
+    /// The value is of another type than the option.
+    WrongType {
+        /// The option's name.
+        option: &'static str,
+        /// The value refused.
+        value: OptionValue,
+        /// A value of the right type: the option's default.
+        default: OptionValue,
+    },
+    /// The option can only be read.
+    ReadOnly {
+        /// The option's name.
+        option: &'static str,
+    },
+    /// The context is terminated.
+    Terminated,
+    /// The socket is closed.
+    Closed,
+}
+
+impl<T> Opt<T> {
+    /// What the table says about this option.
+    pub const fn spec(&self) -> &'static OptionSpec {
+        self.spec
+    }
+}
+
+impl OptionSpec {
+    /// The option with libzmq's number `id`.
+    pub fn with_id(id: i32) -> Option<&'static OptionSpec> {
+        TABLE.iter().copied().find(|spec| spec.id == id)
+    }
+
+    /// The option called `name`, such as `"SNDHWM"`.
+    pub fn with_name(name: &str) -> Option<&'static OptionSpec> {
+        TABLE.iter().copied().find(|spec| spec.name == name)
+    }
+
+    /// libzmq's name, without its `ZMQ_`.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// libzmq's number. Those from [`OWN_ID_MIN`] on are ours.
+    pub const fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// The text of the constant's documentation; each line begins with a space.
+    pub const fn doc(&self) -> &'static str {
+        self.doc
+    }
+
+    /// The values that the option takes.
+    pub const fn range(&self) -> &Range {
+        &self.range
+    }
+
+    /// The value in a new socket.
+    pub fn default(&self) -> OptionValue {
+        (self.get)(&Options::default())
+    }
+}
+
+impl Options {
+    pub(crate) fn get<T>(&self, option: Opt<T>) -> T {
+        (option.get)(self)
+    }
+
+    pub(crate) fn set<T: Into<OptionValue>>(
+        &mut self,
+        option: Opt<T>,
+        value: T,
+    ) -> Result<(), OptionError> {
+        self.set_value(option.spec, value.into())
+    }
+
+    /// As [`set`](Options::set), for an option known only while running.
+    pub(crate) fn set_value(
+        &mut self,
+        spec: &'static OptionSpec,
+        value: OptionValue,
+    ) -> Result<(), OptionError> {
+        let option = spec.name;
+        if spec.range == Range::ReadOnly {
+            return Err(OptionError::ReadOnly { option });
+        }
+        let default = spec.default();
+        if std::mem::discriminant(&default) != std::mem::discriminant(&value) {
+            return Err(OptionError::WrongType { option, value, default });
+        }
+        if !spec.range.contains(&value) {
+            return Err(OptionError::OutOfRange { option, value, expected: &spec.range });
+        }
+        let put = (spec.put)(self, value);
+        debug_assert!(put, "{option} has values of its default's type");
+        Ok(())
+    }
+}
+
+impl Range {
+    /// Whether the option takes `value`, which is of the right type.
+    fn contains(&self, value: &OptionValue) -> bool {
+        match (self, value) {
+            (Range::Int(range), OptionValue::I32(value)) => range.contains(&i64::from(*value)),
+            (Range::Int(range), OptionValue::I64(value)) => range.contains(value),
+            (Range::Bool, OptionValue::Bool(_)) => true,
+            (Range::RoutingId, OptionValue::Bytes(id)) => {
+                id.len() <= ROUTING_ID_BYTES_MAX && id.first() != Some(&0)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Makes of each row the constant, its line in [`TABLE`], and the field that holds the value.
+macro_rules! options {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident = $id:expr, $field:ident: $variant:ident($type:ty) = $default:expr, $range:expr;
+    )+) => {
+        /// The values of a socket's options.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Options {
+            $($(#[doc = $doc])+ pub(crate) $field: $type,)+
+        }
+
+        impl Default for Options {
+            fn default() -> Options {
+                Options { $($field: $default,)+ }
+            }
+        }
+
+        $(
+            $(#[doc = $doc])+
+            pub const $name: Opt<$type> = Opt {
+                spec: &OptionSpec {
+                    name: stringify!($name),
+                    id: $id,
+                    doc: concat!($($doc, "\n",)+),
+                    range: $range,
+                    get: |options| OptionValue::$variant(options.$field.clone()),
+                    put: |options, value| match value {
+                        OptionValue::$variant(value) => {
+                            options.$field = value;
+                            true
+                        }
+                        _ => false,
+                    },
+                },
+                get: |options| options.$field.clone(),
+            };
+        )+
+
+        /// Every option there is.
+        pub const TABLE: &[&OptionSpec] = &[$($name.spec,)+];
+    };
+}
+
+options! {
+    /// How many messages may wait to be sent to one peer, in messages; 0 is no limit. A multipart
+    /// message counts as one.
+    ///
+    /// Default: 1000. Too low stalls or drops at every burst; too high or none lets one slow peer
+    /// take all the memory. Applies to peers that come after it is set.
+    SNDHWM = 23, sndhwm: I32(i32) = 1000, COUNT;
+
+    /// How many messages received from one peer may wait for the application, in messages; 0 is
+    /// no limit. A multipart message counts as one.
+    ///
+    /// Default: 1000. Too low pauses the peer at every burst; too high or none lets a fast peer
+    /// take all the memory. Applies to peers that come after it is set.
+    RCVHWM = 24, rcvhwm: I32(i32) = 1000, COUNT;
+
+    /// How long the messages of a closed socket are still tried to send, in milliseconds; 0 is
+    /// not at all, −1 for ever. Terminating the context waits for it.
+    ///
+    /// Default: -1. Too short loses what was just sent; for ever hangs the end of a process whose
+    /// peer does not come back.
+    LINGER = 17, linger: I32(i32) = -1, COUNT_OR_MINUS_1;
+
+    /// How long a blocking send waits for a peer that can take the message, in milliseconds; 0 is
+    /// not at all, −1 for ever.
+    ///
+    /// Default: -1. Too short fails whenever a peer is briefly slow; for ever hangs the caller when
+    /// no peer comes.
+    SNDTIMEO = 28, sndtimeo: I32(i32) = -1, COUNT_OR_MINUS_1;
+
+    /// How long a blocking receive waits for a message, in milliseconds; 0 is not at all, −1 for
+    /// ever.
+    ///
+    /// Default: -1. Too short fails when a peer is merely slow; for ever hangs the caller when the
+    /// message was lost.
+    RCVTIMEO = 27, rcvtimeo: I32(i32) = -1, COUNT_OR_MINUS_1;
+
+    /// How long to wait before connecting again to a peer that refused or went, in milliseconds;
+    /// −1 is never. Some chance is added, so that many clients do not come all at once.
+    ///
+    /// Default: 100. Too short floods a server that is coming back; too long, or never, keeps the
+    /// peer away although it could be had.
+    RECONNECT_IVL = 18, reconnect_ivl: I32(i32) = 100, COUNT_OR_MINUS_1;
+
+    /// Up to what RECONNECT_IVL doubles from attempt to attempt, in milliseconds; 0, or anything
+    /// less than RECONNECT_IVL, is no doubling.
+    ///
+    /// Default: 0. Too long leaves a peer that is back unnoticed for as long.
+    RECONNECT_IVL_MAX = 21, reconnect_ivl_max: I32(i32) = 0, COUNT;
+
+    /// The name that the socket gives itself to its peers, 0 to 255 bytes, not beginning with a
+    /// zero byte; a ROUTER addresses it by this name. Set it before connecting or binding.
+    ///
+    /// Default: empty, and each ROUTER makes a name up. A name that another peer of the same
+    /// ROUTER bears gets the connection refused.
+    ROUTING_ID = 5, routing_id: Bytes(Vec<u8>) = Vec::new(), Range::RoutingId;
+
+    /// How many connections may wait to be accepted by one bound endpoint, in connections; the
+    /// system may allow fewer (`net.core.somaxconn`).
+    ///
+    /// Default: 100. Too low refuses or delays clients that come all at once; too high costs a
+    /// little kernel memory.
+    BACKLOG = 19, backlog: I32(i32) = 100, COUNT;
+
+    /// The longest part accepted from a peer, in bytes; −1 is no limit. A peer that sends a longer
+    /// one is disconnected.
+    ///
+    /// Default: -1. Too low disconnects honest peers, again and again; none lets a peer send what
+    /// the memory does not hold.
+    MAXMSGSIZE = 22, maxmsgsize: I64(i64) = -1, Range::Int(-1..=i64::MAX);
+
+    /// How long a new connection may take until both sides have introduced themselves, in
+    /// milliseconds; 0 is for ever.
+    ///
+    /// Default: 30000. Too short refuses peers behind slow links; for ever lets silent strangers
+    /// hold descriptors.
+    HANDSHAKE_IVL = 66, handshake_ivl: I32(i32) = 30_000, COUNT;
+
+    /// Whether IPv6 is used beside IPv4: for names when connecting, for `*` when binding.
+    ///
+    /// Default: false. With it on, names that resolve to addresses nobody listens on cost an
+    /// attempt each; with it off, IPv6 addresses are refused.
+    IPV6 = 42, ipv6: Bool(bool) = false, Range::Bool;
+
+    /// The kernel's send buffer of each connection (`SO_SNDBUF`), in bytes; −1 leaves the system's
+    /// choice.
+    ///
+    /// Default: -1. Too small limits the throughput over distance; any value at all switches the
+    /// system's own tuning off.
+    SNDBUF = 11, sndbuf: I32(i32) = -1, COUNT_OR_MINUS_1;
+
+    /// The kernel's receive buffer of each connection (`SO_RCVBUF`), in bytes; −1 leaves the
+    /// system's choice.
+    ///
+    /// Default: -1. Too small limits the throughput over distance; any value at all switches the
+    /// system's own tuning off.
+    RCVBUF = 12, rcvbuf: I32(i32) = -1, COUNT_OR_MINUS_1;
+
+    /// Whether messages are queued only for peers whose connection stands. Otherwise `connect` is
+    /// enough, and what waits there goes out when the peer comes.
+    ///
+    /// Default: false. With it on, sending blocks while nobody is connected, and what waits for a
+    /// peer is lost with its connection; with it off, messages pile up for peers that may not come.
+    IMMEDIATE = 39, immediate: Bool(bool) = false, Range::Bool;
+
+    /// The type of the socket, as libzmq numbers them: PAIR 0, PUB 1, SUB 2, REQ 3, REP 4,
+    /// DEALER 5, ROUTER 6, PULL 7, PUSH 8, XPUB 9, XSUB 10, STREAM 11. Read only.
+    ///
+    /// Default: 0; a socket has its own from the start.
+    TYPE = 16, socket_type: I32(i32) = 0, Range::ReadOnly;
+
+    /// The endpoint last bound or connected to, with the port or path that took the place of a
+    /// `*`. Read only.
+    ///
+    /// Default: empty.
+    LAST_ENDPOINT = 32, last_endpoint: Text(String) = String::new(), Range::ReadOnly;
+
+    /// Whether a thread blocked in a call may look again for some microseconds before it sleeps.
+    /// Ours; libzmq has nothing of the kind.
+    ///
+    /// Default: true. With it off, a round trip takes several times as long; with it on, waiting
+    /// costs some processor time, which a machine with more busy threads than processors misses.
+    SPIN = OWN_ID_MIN, spin: Bool(bool) = true, Range::Bool;
+}
+
+/// The first number of the options that libzmq does not have; chosen arbitrarily, far beyond its
+/// own.
+pub const OWN_ID_MIN: i32 = 10_000;
+
+const ROUTING_ID_BYTES_MAX: usize = 255;
+
+const COUNT: Range = Range::Int(0..=i32::MAX as i64);
+const COUNT_OR_MINUS_1: Range = Range::Int(-1..=i32::MAX as i64);
+
+impl<T> Clone for Opt<T> {
+    fn clone(&self) -> Opt<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Opt<T> {}
+
+impl<T> fmt::Debug for Opt<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.spec.fmt(f)
+    }
+}
+
+impl PartialEq for OptionSpec {
+    fn eq(&self, other: &OptionSpec) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for OptionSpec {}
+
+impl fmt::Debug for OptionSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Display for OptionValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OptionValue::I32(value) => value.fmt(f),
+            OptionValue::I64(value) => value.fmt(f),
+            OptionValue::Bool(value) => value.fmt(f),
+            OptionValue::Bytes(bytes) if bytes.len() > SHOWN_BYTES_MAX => {
+                write!(f, "{} bytes", bytes.len())
+            }
+            OptionValue::Bytes(bytes) => write!(f, "\"{}\"", bytes.escape_ascii()),
+            OptionValue::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+/// The longest bytes that an error message quotes; chosen arbitrarily.
+const SHOWN_BYTES_MAX: usize = 64;
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Range::Int(range) => write!(f, "{} to {}", range.start(), range.end()),
+            Range::Bool => f.write_str("true or false"),
+            Range::RoutingId => {
+                write!(f, "at most {ROUTING_ID_BYTES_MAX} bytes, the first of them not zero")
+            }
+            Range::ReadOnly => f.write_str("read only"),
+        }
+    }
+}
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OptionError::OutOfRange { option, value, expected } => {
+                write!(f, "option {option}: {value} is out of range; expected {expected}")
+            }
+            OptionError::WrongType { option, value, default } => {
+                write!(f, "option {option}: {value} is of the wrong type; expected one like ")?;
+                default.fmt(f)
+            }
+            OptionError::ReadOnly { option } => write!(f, "option {option} can only be read"),
+            OptionError::Terminated => f.write_str("the context is terminated"),
+            OptionError::Closed => f.write_str("the socket is closed"),
+        }
+    }
+}
+
+impl Error for OptionError {}
+
+impl From<i32> for OptionValue {
+    fn from(value: i32) -> OptionValue {
+        OptionValue::I32(value)
+    }
+}
+
+impl From<i64> for OptionValue {
+    fn from(value: i64) -> OptionValue {
+        OptionValue::I64(value)
+    }
+}
+
+impl From<bool> for OptionValue {
+    fn from(value: bool) -> OptionValue {
+        OptionValue::Bool(value)
+    }
+}
+
+impl From<Vec<u8>> for OptionValue {
+    fn from(value: Vec<u8>) -> OptionValue {
+        OptionValue::Bytes(value)
+    }
+}
+
+impl From<String> for OptionValue {
+    fn from(value: String) -> OptionValue {
+        OptionValue::Text(value)
+    }
+}
