@@ -1,0 +1,1 @@
+//! loom on the modules that ship.

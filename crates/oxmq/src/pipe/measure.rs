@@ -1,0 +1,2 @@
+//! Measurements, printed: `cargo test --release -p oxmq --lib measure -- --ignored --nocapture
+//! --test-threads 1`.
