@@ -27,6 +27,15 @@ impl Work {
     }
 }
 
+impl std::ops::BitOr for Work {
+    type Output = Work;
+
+    #[inline]
+    fn bitor(self, other: Work) -> Work {
+        Work(self.0 | other.0)
+    }
+}
+
 /// Who drives a connection. The word is taken by trying, never waited for; whoever lets go of it
 /// looks again when somebody has marked it dirty meanwhile.
 ///

@@ -946,7 +946,7 @@ impl<'a> IoVecs<'a> {
     }
 
     #[inline]
-    pub(crate) fn as_slice(&self) -> &[IoSlice<'a>] {
+    pub(crate) fn as_slices(&self) -> &[IoSlice<'a>] {
         // SAFETY: the first `len` slices are initialised.
         unsafe { std::slice::from_raw_parts(self.slices.as_ptr().cast(), self.len) }
     }

@@ -166,7 +166,7 @@ fn arena_run(seed: u64) {
                 let bytes = reader.gather(&mut out, bytes_max);
                 assert_eq!(bytes, out.bytes());
                 assert!(out.is_full() || bytes == bytes_max.min(model.pending()));
-                assert_eq!(out.as_slice().concat_bytes(), model.next_bytes(bytes));
+                assert_eq!(out.as_slices().concat_bytes(), model.next_bytes(bytes));
                 let taken = if random.one_in(2) { bytes } else { random.below(bytes + 1) };
                 let advanced = reader.advance(taken, &mut garbage);
                 assert_eq!(advanced, model.advance(taken));
@@ -279,7 +279,7 @@ fn arena_advances_by_every_number_of_bytes() {
         while reader.has_pending() {
             let mut out = IoVecs::new();
             let bytes = reader.gather(&mut out, step);
-            seen.extend(out.as_slice().concat_bytes());
+            seen.extend(out.as_slices().concat_bytes());
             assert!(bytes > 0);
             messages += reader.advance(bytes, &mut garbage).messages;
         }
@@ -443,7 +443,7 @@ fn two_threads_through_both_pipes() {
         while wire.len() < expected.len() {
             let mut out = IoVecs::new();
             let bytes = arena_out.gather(&mut out, 20_000);
-            wire.extend(out.as_slice().concat_bytes());
+            wire.extend(out.as_slices().concat_bytes());
             arena_out.advance(bytes, &mut garbage);
             garbage.clear();
         }
