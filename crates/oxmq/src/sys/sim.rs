@@ -316,9 +316,10 @@ pub fn connections() -> Vec<Connection> {
     with(|world| world.net.connections())
 }
 
-/// How many connections between the two nodes have ended, in whatever way.
-pub fn ended(one: u32, other: u32) -> u64 {
-    with(|world| world.net.ended(one, other))
+/// How many connections from this node to this endpoint (as its listener was told) have ended, in
+/// whatever way.
+pub fn ended(node: u32, endpoint: &str) -> u64 {
+    with(|world| world.net.ended(node, endpoint))
 }
 
 /// Breaks a connection: both ends learn it, sooner or later, and what was on its way is lost but

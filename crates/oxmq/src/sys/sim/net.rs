@@ -58,8 +58,8 @@ pub(super) struct Net {
     links: BTreeMap<(Node, Node), Link>,
     /// Until when a link is stalled.
     stalls: BTreeMap<(Node, Node), u64>,
-    /// Connections that have ended, however, by their nodes in ascending order.
-    ended: BTreeMap<(Node, Node), u64>,
+    /// How many connections have ended, however, by who connected and where to.
+    ended: BTreeMap<(Node, String), u64>,
     last_id: u64,
     last_port: u16,
     /// Nothing arrives before; a lower bound.
@@ -97,8 +97,8 @@ struct Stream {
     closed: bool,
     /// A reset is on its way to the peer: one is enough.
     reset_sent: bool,
-    /// The end of this connection has been counted.
-    counted: bool,
+    /// Who connected, and where to; taken when the end of the connection is counted.
+    route: Option<(Node, SockAddr)>,
 }
 
 #[derive(PartialEq)]
@@ -198,8 +198,8 @@ impl Net {
         }
     }
 
-    pub(super) fn ended(&self, one: Node, other: Node) -> u64 {
-        self.ended.get(&(one.min(other), one.max(other))).copied().unwrap_or(0)
+    pub(super) fn ended(&self, node: Node, endpoint: &str) -> u64 {
+        self.ended.get(&(node, endpoint.to_owned())).copied().unwrap_or(0)
     }
 
     pub(super) fn ipc_names(&self) -> Vec<String> {
@@ -450,6 +450,7 @@ impl Net {
     fn meet(&mut self, id: StreamId, listener_id: ListenerId) {
         let listener = &self.listeners[&listener_id];
         let (there, here) = (listener.node, self.streams[&id].node);
+        let route = (here, listener.addr.clone());
         let is_tcp = self.streams[&id].is_tcp;
         let other = self.new_stream(there, is_tcp, State::Open);
         self.listeners.get_mut(&listener_id).expect("looked at above").queue.push_back(other);
@@ -458,6 +459,7 @@ impl Net {
             let link = self.links.get(&(peer_node, stream.node)).copied().unwrap_or_default();
             (stream.peer, stream.peer_node) = (Some(peer), peer_node);
             (stream.state, stream.buffer_bytes) = (State::Open, link.buffer_bytes);
+            stream.route = Some(route.clone());
         }
     }
 
@@ -495,7 +497,7 @@ impl Net {
             error: None,
             closed: false,
             reset_sent: false,
-            counted: false,
+            route: None,
         };
         self.streams.insert(id, stream);
         id
@@ -705,15 +707,10 @@ impl Net {
 
     fn count_end(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let Some(peer) = stream.peer else { return };
-        if stream.counted {
-            return;
-        }
-        stream.counted = true;
-        let (one, other) = (stream.node.min(stream.peer_node), stream.node.max(stream.peer_node));
-        *self.ended.entry((one, other)).or_default() += 1;
+        let (Some((node, addr)), Some(peer)) = (stream.route.take(), stream.peer) else { return };
+        *self.ended.entry((node, addr.to_string())).or_default() += 1;
         if let Some(peer) = self.streams.get_mut(&peer) {
-            peer.counted = true;
+            peer.route = None;
         }
     }
 

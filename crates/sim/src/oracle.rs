@@ -1,0 +1,411 @@
+//! What must be true of what was received, given what was sent.
+//!
+//! - *No invention, atomicity*: every message received is, part by part and byte by byte, one that
+//!   its sender sent, and came along a route that exists.
+//! - *No duplicates*: one receiver gets a message once; of a sender that distributes, one receiver.
+//! - *Order*: over one connection numbers rise. A receiver may read from several connections of
+//!   one sender in turn, the old one's rest and the new one, so that what it got must fall apart
+//!   into no more rising sequences than there were connections.
+//! - *No loss beyond the rules*: what is missing is explained by connections that ended, and is no
+//!   more than they could hold; with a single route it forms one run for each. What was sent after
+//!   the faults ended arrives, all of it.
+
+use crate::content::{self, Label, Sizes};
+use std::collections::BTreeMap;
+
+/// What a pattern does with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// One of the receivers gets it.
+    One,
+    /// Every receiver that subscribed to it gets it, unless it is slow.
+    Every,
+}
+
+/// A sending socket.
+#[derive(Debug)]
+pub struct Sender {
+    /// For messages to people.
+    pub name: String,
+    /// What its pattern does.
+    pub delivery: Delivery,
+    /// How large its messages are.
+    pub sizes: Sizes,
+    /// So many have been accepted by `send`.
+    sent: u32,
+    /// What was sent from here on must arrive.
+    reliable_from: Option<u32>,
+}
+
+/// A receiving socket.
+#[derive(Debug)]
+pub struct Receiver {
+    /// For messages to people.
+    pub name: String,
+    /// Every prefix it ever subscribed to. `None`: it takes everything.
+    pub subscriptions: Option<Vec<Vec<u8>>>,
+    /// What it got from each sender, in the order in which it got it.
+    got: BTreeMap<u16, Vec<u32>>,
+}
+
+/// A way from a sender to a receiver.
+#[derive(Debug)]
+pub struct Route {
+    /// The sender.
+    pub sender: u16,
+    /// The receiver.
+    pub receiver: u16,
+    /// Who connected, and where to: the place where the world counts connections that ended.
+    /// `None` for inproc.
+    pub place: Option<(u32, String)>,
+    /// How many messages one ended connection can have held.
+    pub held_messages_max: u64,
+}
+
+/// Everything that was sent and received.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    seed: u64,
+    senders: Vec<Sender>,
+    receivers: Vec<Receiver>,
+    routes: Vec<Route>,
+    errors: Vec<String>,
+    missing: u64,
+}
+
+impl Oracle {
+    /// Messages are those of this seed.
+    pub fn new(seed: u64) -> Oracle {
+        Oracle { seed, ..Oracle::default() }
+    }
+
+    /// Adds a sender.
+    pub fn add_sender(&mut self, name: String, delivery: Delivery, sizes: Sizes) -> u16 {
+        self.senders.push(Sender { name, delivery, sizes, sent: 0, reliable_from: None });
+        self.senders.len() as u16 - 1
+    }
+
+    /// Adds a receiver that takes everything.
+    pub fn add_receiver(&mut self, name: String) -> u16 {
+        self.receivers.push(Receiver { name, subscriptions: None, got: BTreeMap::new() });
+        self.receivers.len() as u16 - 1
+    }
+
+    /// Adds a way from a sender to a receiver.
+    pub fn add_route(&mut self, route: Route) {
+        self.routes.push(route);
+    }
+
+    /// The receiver takes messages that begin with `prefix`.
+    pub fn subscribed(&mut self, receiver: u16, prefix: &[u8]) {
+        let receiver = &mut self.receivers[usize::from(receiver)];
+        receiver.subscriptions.get_or_insert_default().push(prefix.to_vec());
+    }
+
+    /// The message that the sender sends next.
+    pub fn next_message(&self, sender: u16) -> Vec<Vec<u8>> {
+        let Sender { sizes, sent, .. } = self.senders[usize::from(sender)];
+        content::parts(self.seed, sizes, sender, sent)
+    }
+
+    /// It was accepted.
+    pub fn sent(&mut self, sender: u16) {
+        self.senders[usize::from(sender)].sent += 1;
+    }
+
+    /// How many were accepted from this sender.
+    pub fn sent_count(&self, sender: u16) -> u32 {
+        self.senders[usize::from(sender)].sent
+    }
+
+    /// What this sender sends from now on must arrive.
+    pub fn expect_all(&mut self, sender: u16) {
+        let sender = &mut self.senders[usize::from(sender)];
+        sender.reliable_from.get_or_insert(sender.sent);
+    }
+
+    /// Something else is wrong.
+    pub fn blame(&mut self, error: String) {
+        // One cause has many consequences; the first ones tell most.
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(error);
+        }
+    }
+
+    /// Messages that are missing, explained or not. Known after [`Oracle::finish`].
+    pub fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// Messages received.
+    pub fn received(&self) -> u64 {
+        let got = self.receivers.iter().flat_map(|receiver| receiver.got.values());
+        got.map(|numbers| numbers.len() as u64).sum()
+    }
+
+    /// A receiver got a message.
+    pub fn got(&mut self, receiver: u16, parts: &[impl AsRef<[u8]>]) {
+        if let Err(error) = self.check(receiver, parts) {
+            let name = &self.receivers[usize::from(receiver)].name;
+            self.blame(format!("{name} got {error}"));
+        }
+    }
+
+    fn check(&mut self, receiver: u16, parts: &[impl AsRef<[u8]>]) -> Result<(), String> {
+        let label = parts.first().and_then(|part| Label::read(part.as_ref()));
+        let label = label.ok_or("a message without a label")?;
+        let Label { sender, number, .. } = label;
+        let from = self
+            .senders
+            .get(usize::from(sender))
+            .filter(|from| number < from.sent)
+            .ok_or_else(|| format!("{label:?}, which nobody sent"))?;
+        let name = &from.name;
+        let right = content::parts(self.seed, from.sizes, sender, number);
+        if !right.iter().map(|part| &part[..]).eq(parts.iter().map(AsRef::as_ref)) {
+            return Err(format!("{name}'s {number} torn or spoilt: {}", lengths(&right, parts)));
+        }
+        let mut routes = self.routes.iter().filter(|route| route.sender == sender);
+        if !routes.any(|route| route.receiver == receiver) {
+            return Err(format!("{name}'s {number}, to which no route leads"));
+        }
+        let distributes = from.delivery == Delivery::One;
+        for (other_id, other) in self.receivers.iter().enumerate() {
+            let is_possible = distributes || other_id == usize::from(receiver);
+            if is_possible && other.got.get(&sender).is_some_and(|got| got.contains(&number)) {
+                return Err(format!("{name}'s {number}, which {} had got before", other.name));
+            }
+        }
+        let receiver = &mut self.receivers[usize::from(receiver)];
+        if !receiver.takes(&right[0]) {
+            return Err(format!("{name}'s {number}, to which it had not subscribed"));
+        }
+        receiver.got.entry(sender).or_default().push(number);
+        Ok(())
+    }
+
+    /// Everything has ended. `ended` says how many connections of a route did so under way.
+    /// Returns what is wrong.
+    pub fn finish(&mut self, ended: impl Fn(&Route) -> u64) -> Vec<String> {
+        for id in 0..self.senders.len() as u16 {
+            self.finish_sender(id, &ended);
+        }
+        std::mem::take(&mut self.errors)
+    }
+
+    fn finish_sender(&mut self, id: u16, ended: &impl Fn(&Route) -> u64) {
+        let mut errors = Vec::new();
+        let mut missing = 0;
+        let sender = &self.senders[usize::from(id)];
+        let routes: Vec<&Route> = self.routes.iter().filter(|route| route.sender == id).collect();
+        for (index, route) in routes.iter().enumerate() {
+            // Two routes to one receiver are looked at together, with the first.
+            if routes[..index].iter().any(|before| before.receiver == route.receiver) {
+                continue;
+            }
+            let to = &self.receivers[usize::from(route.receiver)];
+            let parallel = routes.iter().filter(|other| other.receiver == route.receiver);
+            let connections: u64 = parallel.map(|route| 1 + ended(route)).sum();
+            let empty = Vec::new();
+            let got = to.got.get(&id).unwrap_or(&empty);
+            let sequences = rising_sequences(got);
+            if sequences > connections {
+                errors.push(format!(
+                    "{} got {}'s messages out of order: {sequences} rising sequences over \
+                     {connections} connections: {got:?}",
+                    to.name, sender.name
+                ));
+            }
+            if sender.delivery == Delivery::Every
+                && let Some(from) = sender.reliable_from
+            {
+                for number in from..sender.sent {
+                    let right = content::parts(self.seed, sender.sizes, id, number);
+                    if to.takes(&right[0]) && !got.contains(&number) {
+                        errors.push(format!(
+                            "{} never got {}'s {number}, sent after the faults had ended",
+                            to.name, sender.name
+                        ));
+                    }
+                }
+            }
+        }
+        if sender.delivery == Delivery::One {
+            let mut arrived = vec![false; sender.sent as usize];
+            for receiver in &self.receivers {
+                for &number in receiver.got.get(&id).into_iter().flatten() {
+                    arrived[number as usize] = true;
+                }
+            }
+            let lost: Vec<u32> =
+                (0..sender.sent).filter(|&number| !arrived[number as usize]).collect();
+            let runs = 1 + lost.windows(2).filter(|pair| pair[0] + 1 != pair[1]).count() as u64;
+            let all_ended: u64 = routes.iter().map(|route| ended(route)).sum();
+            let held: u64 = routes.iter().map(|route| ended(route) * route.held_messages_max).sum();
+            let name = &sender.name;
+            missing = lost.len() as u64;
+            if let Some(&first) = lost.iter().find(|&&n| sender.reliable_from <= Some(n))
+                && sender.reliable_from.is_some()
+            {
+                errors.push(format!("{name}'s {first}, sent after the faults, never arrived"));
+            }
+            if !lost.is_empty() && all_ended == 0 {
+                errors.push(format!("{name}'s {lost:?} are lost, and no connection ended"));
+            } else if missing > held {
+                errors.push(format!("{name}'s {lost:?} are lost, more than the {held} possible"));
+            } else if routes.len() == 1 && !lost.is_empty() && runs > all_ended {
+                errors.push(format!(
+                    "{name}'s {lost:?} are lost, in {runs} runs, but only {all_ended} connections \
+                     ended"
+                ));
+            }
+        }
+        self.missing += missing;
+        errors.into_iter().for_each(|error| self.blame(error));
+    }
+}
+
+impl Receiver {
+    fn takes(&self, first_part: &[u8]) -> bool {
+        self.subscriptions
+            .as_ref()
+            .is_none_or(|list| list.iter().any(|prefix| first_part.starts_with(prefix)))
+    }
+}
+
+/// The least number of rising sequences that the list falls apart into.
+fn rising_sequences(numbers: &[u32]) -> u64 {
+    // The last number of each sequence, falling. The next number goes behind the largest that is
+    // smaller than itself; that never costs a sequence more than another choice would.
+    let mut lasts: Vec<u32> = Vec::new();
+    for &number in numbers {
+        let place = lasts.partition_point(|&last| last >= number);
+        match lasts.get_mut(place) {
+            Some(last) => *last = number,
+            None => lasts.push(number),
+        }
+    }
+    lasts.len() as u64
+}
+
+/// What was right and what came, by the lengths of the parts.
+fn lengths(right: &[Vec<u8>], parts: &[impl AsRef<[u8]>]) -> String {
+    let right: Vec<usize> = right.iter().map(Vec::len).collect();
+    let parts: Vec<usize> = parts.iter().map(|part| part.as_ref().len()).collect();
+    format!("parts of {right:?} bytes became {parts:?}")
+}
+
+const ERRORS_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: Sizes = Sizes { part_bytes_max: 5000, parts_max: 3 };
+
+    /// A sender with one route to each of the receivers, and its first `count` messages.
+    fn oracle(delivery: Delivery, receivers: u16, count: u32) -> (Oracle, Vec<Vec<Vec<u8>>>) {
+        let mut oracle = Oracle::new(9);
+        let sender = oracle.add_sender("push".into(), delivery, SIZES);
+        for _ in 0..receivers {
+            let receiver = oracle.add_receiver("pull".into());
+            let place = Some((0, "tcp://a".into()));
+            oracle.add_route(Route { sender, receiver, place, held_messages_max: 3 });
+        }
+        let messages = (0..count)
+            .map(|_| {
+                let message = oracle.next_message(sender);
+                oracle.sent(sender);
+                message
+            })
+            .collect();
+        (oracle, messages)
+    }
+
+    /// What is said when receiver 0 gets these of ten, and so many connections end.
+    fn verdict(numbers: &[usize], ended: u64) -> String {
+        let (mut oracle, messages) = oracle(Delivery::One, 1, 10);
+        numbers.iter().for_each(|&number| oracle.got(0, &messages[number]));
+        oracle.finish(|_| ended).join("; ")
+    }
+
+    #[test]
+    fn all_in_order_is_right() {
+        assert_eq!(verdict(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 0), "");
+    }
+
+    #[test]
+    fn loss_needs_a_reason_and_has_bounds() {
+        assert!(verdict(&[0, 1, 2, 3, 4, 5, 6, 7, 8], 0).contains("no connection ended"));
+        assert_eq!(verdict(&[0, 1, 2, 3, 4, 5, 6, 9], 1), "");
+        assert!(verdict(&[0, 1, 2, 3, 4, 5], 1).contains("more than the 3 possible"));
+        assert!(verdict(&[0, 2, 4, 5, 6, 7, 8, 9], 1).contains("in 2 runs"));
+        assert_eq!(verdict(&[0, 2, 4, 5, 6, 7, 8, 9], 2), "");
+    }
+
+    #[test]
+    fn order_is_kept_within_a_connection() {
+        assert!(verdict(&[0, 2, 1, 3, 4, 5, 6, 7, 8, 9], 0).contains("out of order"));
+        assert_eq!(verdict(&[0, 2, 1, 3, 4, 5, 6, 7, 8, 9], 1), "");
+        assert!(verdict(&[2, 1, 0, 3, 4, 5, 6, 7, 8, 9], 1).contains("3 rising sequences"));
+    }
+
+    #[test]
+    fn nothing_comes_twice() {
+        assert!(verdict(&[0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9], 5).contains("had got before"));
+        let (mut oracle, messages) = oracle(Delivery::One, 2, 1);
+        oracle.got(0, &messages[0]);
+        oracle.got(1, &messages[0]);
+        assert_eq!(oracle.finish(|_| 0).len(), 1);
+    }
+
+    #[test]
+    fn fan_out_goes_to_every_subscriber() {
+        let (mut oracle, messages) = oracle(Delivery::Every, 2, 1);
+        oracle.got(0, &messages[0]);
+        oracle.got(1, &messages[0]);
+        oracle.subscribed(0, &messages[0][0][..2]);
+        oracle.subscribed(1, b"-");
+        oracle.expect_all(0);
+        let next = oracle.next_message(0);
+        oracle.sent(0);
+        oracle.got(1, &next);
+        assert!(oracle.errors[0].contains("had not subscribed"));
+        oracle.subscribed(0, b"");
+        let errors = oracle.finish(|_| 0);
+        assert!(errors[1].contains("never got push's 1"), "{errors:?}");
+    }
+
+    #[test]
+    fn inventions_and_tears_are_seen() {
+        let (mut oracle, messages) = oracle(Delivery::One, 1, 50);
+        let unsent = oracle.next_message(0);
+        let whole = messages.iter().find(|parts| parts.len() > 1).unwrap();
+        oracle.got(0, &unsent);
+        oracle.got(0, &whole[1..]);
+        oracle.got(0, &whole[..1]);
+        let mut spoilt = whole.clone();
+        spoilt[0].push(0);
+        oracle.got(0, &spoilt);
+        oracle.got(0, &[messages[0].clone(), messages[1].clone()].concat());
+        assert_eq!(oracle.errors.len(), 5);
+    }
+
+    #[test]
+    fn what_is_sent_after_the_faults_arrives() {
+        let (mut oracle, _) = oracle(Delivery::One, 1, 1);
+        oracle.expect_all(0);
+        oracle.sent(0);
+        let errors = oracle.finish(|_| 9);
+        assert!(errors[0].contains("push's 1, sent after the faults"), "{errors:?}");
+    }
+
+    #[test]
+    fn rising_sequences_are_counted() {
+        for (list, count) in
+            [(&[][..], 0), (&[1, 2], 1), (&[2, 1], 2), (&[3, 1, 4, 2, 5], 2), (&[3, 2, 1], 3)]
+        {
+            assert_eq!(rising_sequences(list), count, "{list:?}");
+        }
+    }
+}
