@@ -1,2 +1,85 @@
-//! Chores.
-fn main() {}
+//! The chores of this workspace: `cargo xtask help` lists them.
+
+mod chores;
+mod command;
+mod fuzz;
+mod packages;
+mod test;
+
+use anyhow::Result;
+use command::Invocation;
+use std::process::ExitCode;
+
+mod flags {
+    xflags::xflags! {
+        /// The chores of this workspace.
+        cmd xtask {
+            /// Everything that must pass: installs what it needs, ends in one summary
+            cmd test {
+                /// Only this step; may be repeated
+                repeated --only step: String
+                /// List the steps
+                optional --list
+            }
+            /// Fuzz every target, or one
+            cmd fuzz {
+                /// Name of a file in fuzz/targets, without its .rs
+                optional target: String
+                /// How long each target runs (default 60)
+                optional --seconds seconds: u64
+            }
+            /// Simulate many seeds, or one
+            cmd sim {
+                /// How many seeds (default: what the tests say)
+                optional --seeds count: u64
+                /// Replay this one
+                optional --seed seed: u64
+            }
+            /// Model-check the lock-free modules
+            cmd loom {
+                /// How many preemptions per execution (default 2)
+                optional --preemptions count: u32
+            }
+            /// Break the lock-free modules in listed ways; the model checker must notice each
+            cmd mutants {}
+            /// Run the tests under a sanitizer; needs the nightly toolchain
+            cmd sanitize {
+                /// address or thread
+                required sanitizer: String
+            }
+            /// Licences and advisories of what we depend on; needs cargo-deny
+            cmd deny {}
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(flags::Xtask::from_env_or_exit()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("xtask: {reason:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: flags::Xtask) -> Result<()> {
+    use flags::XtaskCmd::{Deny, Fuzz, Loom, Mutants, Sanitize, Sim, Test};
+    match flags.subcommand {
+        Test(flags) if flags.list => test::list(),
+        Test(flags) => test::run(&flags.only),
+        Fuzz(flags) => {
+            packages::install(&["g++"])?;
+            fuzz::run(flags.target.as_deref(), flags.seconds.unwrap_or(60)).map(|_| ())
+        }
+        Sim(flags) => chores::sim(flags.seeds, flags.seed)?.check("the simulation"),
+        Loom(flags) => {
+            chores::loom(flags.preemptions.unwrap_or(chores::LOOM_PREEMPTIONS))?.check("loom")
+        }
+        Mutants(_) => chores::mutants(),
+        Sanitize(flags) => chores::sanitize(&flags.sanitizer)?.check("the sanitizer"),
+        Deny(_) => Invocation::cargo(&["deny", "check"])
+            .run()?
+            .check("cargo deny (cargo install cargo-deny)"),
+    }
+}

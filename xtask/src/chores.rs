@@ -1,0 +1,77 @@
+//! Builds of the same tests with other flags: simulated, model-checked, broken on purpose,
+//! under sanitizers.
+
+use crate::command::{Invocation, Outcome, target_dir};
+use crate::fuzz::host;
+use anyhow::{Result, bail};
+
+/// Enough to find what two threads can do to each other in a test of a few steps, in minutes.
+pub const LOOM_PREEMPTIONS: u32 = 2;
+
+/// `cfg(oxmq_mutation = "…")` in the modules that loom checks, each a defect it must find.
+const MUTATIONS: &[&str] = &[];
+
+/// Runs the simulator's tests.
+pub fn sim(seeds: Option<u64>, seed: Option<u64>) -> Result<Outcome> {
+    let mut invocation =
+        Invocation::cargo(&["test", "--package", "oxmq-sim", "--release", "--no-fail-fast"])
+            .args(&["--target-dir", &target_dir("sim")])
+            .env("RUSTFLAGS", "--cfg oxmq_sim");
+    for (name, value) in [("OXMQ_SIM_SEEDS", seeds), ("OXMQ_SIM_SEED", seed)] {
+        if let Some(value) = value {
+            invocation = invocation.env(name, value.to_string());
+        }
+    }
+    Ok(invocation.run()?.with_tests())
+}
+
+/// Model-checks the lock-free modules as they are.
+pub fn loom(preemptions: u32) -> Result<Outcome> {
+    Ok(loom_with("--cfg loom", "loom", preemptions).run()?.with_tests())
+}
+
+/// Breaks the lock-free modules, one way after the other; each must make a model fail.
+pub fn mutants() -> Result<()> {
+    let mut survivors = Vec::new();
+    for mutation in MUTATIONS {
+        let flags = format!("--cfg loom --cfg oxmq_mutation=\"{mutation}\"");
+        let outcome = loom_with(&flags, "mutants", LOOM_PREEMPTIONS).quiet().run()?;
+        // Without a failed test the mutation may not even have compiled.
+        let found = outcome.failed > 0;
+        println!("{mutation}: {}", if found { "found" } else { "NOT FOUND" });
+        if !found {
+            survivors.push(*mutation);
+        }
+    }
+    if !survivors.is_empty() {
+        bail!("not found: {}", survivors.join(", "));
+    }
+    println!("{} mutations, each found", MUTATIONS.len());
+    Ok(())
+}
+
+fn loom_with(rustflags: &str, dir: &str, preemptions: u32) -> Invocation {
+    Invocation::cargo(&["test", "--package", "oxmq", "--release", "--lib", "--no-fail-fast"])
+        .args(&["--target-dir", &target_dir(dir), "loom"])
+        .env("RUSTFLAGS", rustflags)
+        .env("LOOM_MAX_PREEMPTIONS", preemptions.to_string())
+}
+
+/// Runs the library's tests under a sanitizer of the nightly toolchain.
+pub fn sanitize(sanitizer: &str) -> Result<Outcome> {
+    let mut rustflags = format!("-Zsanitizer={sanitizer}");
+    match sanitizer {
+        "address" => {}
+        // The standard library that nightly comes with is not instrumented.
+        "thread" => rustflags += " -Cunsafe-allow-abi-mismatch=sanitizer",
+        other => bail!("no sanitizer {other}; there are address and thread"),
+    }
+    // With --target the flags stay away from build scripts and procedural macros.
+    let outcome =
+        Invocation::cargo(&["+nightly", "test", "--package", "oxmq", "--package", "oxmq-zmtp"])
+            .args(&["--lib", "--tests", "--no-fail-fast", "--target", &host()?])
+            .args(&["--target-dir", &target_dir(&format!("sanitize-{sanitizer}"))])
+            .env("RUSTFLAGS", rustflags)
+            .run()?;
+    Ok(outcome.with_tests())
+}

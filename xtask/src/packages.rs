@@ -1,0 +1,73 @@
+//! What the tests need beside the Rust toolchain.
+
+use crate::command::Invocation;
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+
+/// A package of Debian, and how to see that what it holds is there.
+struct Package {
+    name: &'static str,
+    present: fn() -> bool,
+}
+
+const PACKAGES: &[Package] = &[
+    Package { name: "libzmq5", present: || library("libzmq.so.5") },
+    Package { name: "libzmq3-dev", present: || Path::new("/usr/include/zmq.h").exists() },
+    Package { name: "valgrind", present: || program("valgrind") },
+    Package { name: "g++", present: || program("g++") },
+];
+
+/// Installs all packages that are missing.
+pub fn install_all() -> Result<()> {
+    let names: Vec<_> = PACKAGES.iter().map(|package| package.name).collect();
+    install(&names)
+}
+
+/// Installs those of `names` that are missing.
+pub fn install(names: &[&str]) -> Result<()> {
+    let missing = || -> Vec<&str> {
+        let wanted = PACKAGES.iter().filter(|package| names.contains(&package.name));
+        wanted.filter(|package| !(package.present)()).map(|package| package.name).collect()
+    };
+    let wanted = missing();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", wanted.join(", "));
+    let by_hand = format!("sudo apt-get install {}", wanted.join(" "));
+    let installed =
+        apt_get(&["update"]).and_then(|()| apt_get(&[&["install", "--yes"], &wanted[..]].concat()));
+    installed
+        .with_context(|| format!("needed and not to be installed from here; by hand: {by_hand}"))?;
+    match missing()[..] {
+        [] => Ok(()),
+        ref left => bail!("installed, but not found: {}; by hand: {by_hand}", left.join(", ")),
+    }
+}
+
+fn apt_get(args: &[&str]) -> Result<()> {
+    let root = Invocation::program("id", &["-u"]).quiet().run()?.output.trim() == "0";
+    let invocation = match root {
+        true => Invocation::program("apt-get", args),
+        // Without a terminal there is nobody to ask for a password.
+        false => Invocation::program("sudo", &["--non-interactive", "apt-get"]).args(args),
+    };
+    let outcome = invocation.env("DEBIAN_FRONTEND", "noninteractive").quiet().run()?;
+    if !outcome.success {
+        bail!("apt-get {}: {}", args.join(" "), outcome.output.trim());
+    }
+    Ok(())
+}
+
+fn program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}
+
+fn library(name: &str) -> bool {
+    // Not every user has /sbin in the path.
+    let known = ["ldconfig", "/sbin/ldconfig"]
+        .iter()
+        .find_map(|ldconfig| Invocation::program(ldconfig, &["-p"]).quiet().run().ok());
+    known.is_some_and(|known| known.output.contains(name))
+}

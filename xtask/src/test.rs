@@ -1,0 +1,148 @@
+//! `cargo xtask test`: everything that must pass, and one summary.
+
+use crate::command::{Invocation, Outcome};
+use crate::{chores, fuzz, packages};
+use anyhow::{Result, bail, ensure};
+use std::time::{Duration, Instant};
+
+/// How long each fuzz target runs here: long enough to replay its corpus and look around.
+const FUZZ_SECONDS: u64 = 10;
+
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    run: fn() -> Result<Outcome>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "packages",
+        what: "libzmq, valgrind and g++ are there, or installed",
+        run: packages,
+    },
+    Step { name: "format", what: "rustfmt has nothing to say", run: format },
+    Step { name: "clippy", what: "nor has clippy", run: clippy },
+    Step { name: "docs", what: "documentation builds without warnings", run: docs },
+    Step { name: "tests", what: "unit and integration tests", run: tests },
+    Step { name: "doctests", what: "examples in the documentation", run: doctests },
+    Step { name: "loom", what: "model checking of the lock-free modules", run: loom },
+    Step { name: "sim", what: "simulated networks", run: sim },
+    Step { name: "fuzz", what: "committed corpora, then some seconds of each target", run: fuzz },
+    Step { name: "demo", what: "the oxmq command's demo", run: demo },
+];
+
+struct Ran {
+    step: &'static Step,
+    outcome: Outcome,
+    took: Duration,
+}
+
+pub fn list() -> Result<()> {
+    for step in STEPS {
+        println!("{:<10} {}", step.name, step.what);
+    }
+    Ok(())
+}
+
+/// Runs the steps named, or all; goes on after a failure, to show all of them.
+pub fn run(only: &[String]) -> Result<()> {
+    for name in only {
+        ensure!(
+            STEPS.iter().any(|step| step.name == name),
+            "no step {name}; `cargo xtask test --list` names them"
+        );
+    }
+    let mut summary = Vec::new();
+    for step in
+        STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name))
+    {
+        println!("\n=== {}: {}", step.name, step.what);
+        let start = Instant::now();
+        let outcome = (step.run)().unwrap_or_else(|reason| {
+            println!("{}: {reason:#}", step.name);
+            Outcome::default()
+        });
+        summary.push(Ran { step, outcome, took: start.elapsed() });
+    }
+    conclude(&summary)
+}
+
+/// Prints the summary. A step that fails counts as one failure if no test of it failed.
+fn conclude(summary: &[Ran]) -> Result<()> {
+    println!("\n{:<10} {:<7} {:>8} {:>8} {:>8}", "step", "result", "passed", "failed", "seconds");
+    let (mut passed, mut failed, mut steps_failed) = (0, 0, Vec::new());
+    for Ran { step, outcome, took } in summary {
+        let result = if outcome.success { "ok" } else { "FAILED" };
+        let step_failed = outcome.failed.max(u64::from(!outcome.success));
+        println!(
+            "{:<10} {result:<7} {:>8} {step_failed:>8} {:>8.1}",
+            step.name,
+            outcome.passed,
+            took.as_secs_f64()
+        );
+        passed += outcome.passed;
+        failed += step_failed;
+        if !outcome.success {
+            steps_failed.push(step.name);
+        }
+    }
+    if !steps_failed.is_empty() {
+        eprintln!("failed: {}", steps_failed.join(", "));
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed > 0 { bail!("not everything passed") } else { Ok(()) }
+}
+
+fn done() -> Outcome {
+    Outcome { success: true, ..Outcome::default() }
+}
+
+fn packages() -> Result<Outcome> {
+    packages::install_all()?;
+    Ok(done())
+}
+
+fn format() -> Result<Outcome> {
+    let workspace = Invocation::cargo(&["fmt", "--all", "--check"]).run()?;
+    let fuzz =
+        Invocation::cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]).run()?;
+    Ok(workspace.and(fuzz))
+}
+
+fn clippy() -> Result<Outcome> {
+    Invocation::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()
+}
+
+fn docs() -> Result<Outcome> {
+    Invocation::cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings").run()
+}
+
+fn tests() -> Result<Outcome> {
+    let outcome = Invocation::cargo(&["test", "--workspace", "--no-fail-fast"])
+        .args(&["--lib", "--bins", "--tests", "--examples"])
+        .run()?;
+    Ok(outcome.with_tests())
+}
+
+fn doctests() -> Result<Outcome> {
+    Invocation::cargo(&["test", "--workspace", "--no-fail-fast", "--doc"]).run()
+}
+
+fn loom() -> Result<Outcome> {
+    chores::loom(chores::LOOM_PREEMPTIONS)
+}
+
+fn sim() -> Result<Outcome> {
+    chores::sim(None, None)
+}
+
+fn fuzz() -> Result<Outcome> {
+    packages::install(&["g++"])?;
+    let replayed = fuzz::replay()?.with_tests();
+    fuzz::run(None, FUZZ_SECONDS)?;
+    Ok(replayed)
+}
+
+fn demo() -> Result<Outcome> {
+    Invocation::cargo(&["run", "--release", "--", "demo"]).run()
+}
