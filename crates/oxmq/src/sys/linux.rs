@@ -254,6 +254,16 @@ pub(crate) fn write(fd: &Fd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     })
 }
 
+/// Asks for buffers of these sizes, in bytes; a negative size leaves the system's own. The system
+/// takes them for hints.
+pub(crate) fn set_buffers(fd: &Fd, send_bytes: i32, receive_bytes: i32) {
+    for (name, bytes) in [(libc::SO_SNDBUF, send_bytes), (libc::SO_RCVBUF, receive_bytes)] {
+        if bytes >= 0 {
+            let _ = set_int(fd, libc::SOL_SOCKET, name, bytes);
+        }
+    }
+}
+
 /// Says that nothing more will be written; the peer reads to the end, then sees it. A connection
 /// that is gone already needs no such word.
 pub(crate) fn shutdown_write(fd: &Fd) {
@@ -272,7 +282,10 @@ fn family_of(tcp: &SocketAddr) -> libc::c_int {
 }
 
 fn set_flag(fd: &Fd, level: i32, name: i32, value: bool) -> io::Result<()> {
-    let value = libc::c_int::from(value);
+    set_int(fd, level, name, i32::from(value))
+}
+
+fn set_int(fd: &Fd, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
     // SAFETY: the option is an int, and its size is given.
     check(unsafe {
         libc::setsockopt(

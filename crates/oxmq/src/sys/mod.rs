@@ -52,8 +52,8 @@ use sim as face;
 
 pub(crate) use face::{
     Epoll, EventFd, Events, Fd, IoThread, SignalMask, TimerFd, accept, connect, cpu_count,
-    fork_generation, is_self_connected, listen, poll, random_u64, read, shutdown_write,
-    socket_error, spawn_io, unlink_ipc, write,
+    fork_generation, is_self_connected, listen, poll, random_u64, read, set_buffers,
+    shutdown_write, socket_error, spawn_io, unlink_ipc, write,
 };
 
 /// A moment on the monotonic clock, in nanoseconds since an arbitrary origin.

@@ -124,6 +124,20 @@ fn a_full_socket_would_block_and_recovers() {
 }
 
 #[test]
+fn buffers_can_be_made_smaller() {
+    let sent_until_full = |bytes| {
+        let (client, _server) = pair(&ipc("*"));
+        set_buffers(&client, bytes, bytes);
+        let mut sent = 0;
+        while let Ok(count) = write(&client, &[IoSlice::new(&[0; 1000])]) {
+            sent += count;
+        }
+        sent
+    };
+    assert!(sent_until_full(8192) < sent_until_full(-1));
+}
+
+#[test]
 fn more_slices_than_the_system_takes() {
     let (client, server) = pair(&ipc("*"));
     let slices = vec![IoSlice::new(b"x"); IOV_MAX + 5];
