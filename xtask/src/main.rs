@@ -1,4 +1,4 @@
-//! The chores of this workspace: `cargo xtask help` lists them.
+//! The chores of this workspace: `cargo xtask --help` lists them.
 
 mod chores;
 mod command;
@@ -55,7 +55,7 @@ mod flags {
 
 fn main() -> ExitCode {
     match run(flags::Xtask::from_env_or_exit()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(reason) => {
             eprintln!("xtask: {reason:#}");
             ExitCode::FAILURE
@@ -63,11 +63,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(flags: flags::Xtask) -> Result<()> {
+fn run(flags: flags::Xtask) -> Result<ExitCode> {
     use flags::XtaskCmd::{Deny, Fuzz, Loom, Mutants, Sanitize, Sim, Test};
     match flags.subcommand {
-        Test(flags) if flags.list => test::list(),
-        Test(flags) => test::run(&flags.only),
+        Test(flags) if flags.list => {
+            test::list();
+            Ok(())
+        }
+        // Its last line is the summary, whatever the result.
+        Test(flags) => return test::run(&flags.only),
         Fuzz(flags) => {
             packages::install(&["g++"])?;
             fuzz::run(flags.target.as_deref(), flags.seconds.unwrap_or(60)).map(|_| ())
@@ -81,5 +85,6 @@ fn run(flags: flags::Xtask) -> Result<()> {
         Deny(_) => Invocation::cargo(&["deny", "check"])
             .run()?
             .check("cargo deny (cargo install cargo-deny)"),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
