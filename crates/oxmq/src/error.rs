@@ -373,6 +373,7 @@ impl OptionError {
             | OptionError::ReadOnly { .. } => libc::EINVAL,
             OptionError::Terminated => ETERM,
             OptionError::Closed => libc::ENOTSOCK,
+            OptionError::NotSupported => libc::EINVAL,
         }
     }
 }

@@ -1,10 +1,56 @@
-//! ØMQ in Rust.
+//! ØMQ in Rust: sockets that carry whole messages between threads, processes and machines, in
+//! patterns, over several transports.
+//!
+//! Start with [`Context`]; the socket types are [`Pair`], [`Push`], [`Pull`], [`Publisher`],
+//! [`Subscriber`], [`Request`] and [`Reply`], and [`Socket`] is any of them.
 
+// Under loom only the modules that it checks are compiled.
+#[cfg(not(loom))]
+mod context;
 mod drive;
+#[cfg(not(loom))]
+mod endpoint;
+#[cfg(not(loom))]
+mod error;
 mod message;
+#[cfg(not(loom))]
+pub mod option;
 mod park;
+#[cfg(not(loom))]
+mod parker;
+#[cfg(not(loom))]
+mod pattern;
 mod pipe;
+#[cfg(not(loom))]
+mod reactor;
+#[cfg(not(loom))]
+mod routing;
+#[cfg(not(loom))]
+mod session;
+#[cfg(not(loom))]
+mod socket;
+#[cfg(not(loom))]
+mod subscription;
 mod sync;
+#[cfg(not(loom))]
 pub(crate) mod sys;
+#[cfg(not(loom))]
+mod transport;
 
 pub use message::{INLINE_BYTES_MAX, Message};
+
+#[cfg(not(loom))]
+pub use {
+    context::Context,
+    endpoint::{Endpoint, EndpointError, EndpointErrorKind, Host, IpcPath, Port, TcpEndpoint},
+    error::*,
+    oxmq_zmtp::SocketType,
+    socket::{
+        Events, Pair, PollItem, Publisher, Pull, Push, Recv, RecvMultipart, Reply, Request, Send,
+        Socket, Subscriber, poll,
+    },
+};
+
+#[cfg(oxmq_sim)]
+#[doc(hidden)]
+pub use sys::sim;

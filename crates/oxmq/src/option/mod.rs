@@ -93,6 +93,8 @@ pub enum OptionError {
     Terminated,
     /// The socket is closed.
     Closed,
+    /// Sockets of this type have nothing of the kind.
+    NotSupported,
 }
 
 impl<T> Opt<T> {
@@ -439,6 +441,7 @@ impl fmt::Display for OptionError {
             OptionError::ReadOnly { option } => write!(f, "option {option} can only be read"),
             OptionError::Terminated => f.write_str("the context is terminated"),
             OptionError::Closed => f.write_str("the socket is closed"),
+            OptionError::NotSupported => f.write_str("sockets of this type cannot do this"),
         }
     }
 }

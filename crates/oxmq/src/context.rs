@@ -1,0 +1,304 @@
+//! Contexts: the I/O threads, and the names and sockets that share them.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::SocketType;
+use crate::error::{SocketError, TermError};
+use crate::parker::Parker;
+use crate::pattern;
+use crate::reactor::{Io, Job, Reactor};
+use crate::socket::Socket;
+use crate::socket::core::Core;
+use crate::socket::wait::{Deadline, Sleeper, Woken};
+use crate::sys::{Instant, IoThread, spawn_io};
+use crate::transport::inproc::Inproc;
+
+/// How many sockets a context may have at a time (libzmq's default for ZMQ_MAX_SOCKETS).
+const SOCKETS_MAX: usize = 1023;
+
+/// Where sockets live: it has the threads that do I/O in the background (made when first needed),
+/// and the names of inproc endpoints. Copies are the same context.
+///
+/// When the last copy and the last socket are dropped, the drop waits until what was sent is with
+/// the peers, within the sockets' LINGER, as [`Context::term`] does.
+///
+/// ```
+/// use oxmq::{Context, Pull, Push};
+/// let context = Context::new();
+/// let pull = Pull::new(&context)?;
+/// let endpoint = pull.bind("tcp://127.0.0.1:*")?;
+/// let push = Push::new(&context)?;
+/// push.connect(&endpoint)?;
+/// push.send("hello")?;
+/// assert_eq!(&pull.recv()?[..], b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Context {
+    shared: Arc<Shared>,
+}
+
+/// Held by contexts and sockets; its end is the context's.
+pub(crate) struct Shared {
+    core: Arc<ContextCore>,
+}
+
+/// What sockets and connections know of their context.
+#[derive(Default)]
+pub(crate) struct ContextCore {
+    io: Mutex<IoThreads>,
+    inproc: Inproc,
+    sockets: Mutex<Sockets>,
+    /// Connections not yet at their end, those of closed sockets included.
+    sessions: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Sockets {
+    open: Vec<Weak<Core>>,
+    terminated: bool,
+    /// Threads in `term`.
+    waiting: Vec<Arc<Parker>>,
+}
+
+struct IoThreads {
+    wanted: usize,
+    started: Vec<(Arc<Io>, Option<IoThread>)>,
+    #[cfg(oxmq_sim)]
+    reactors: Vec<Reactor>,
+    stopped: bool,
+}
+
+impl Default for IoThreads {
+    fn default() -> IoThreads {
+        IoThreads {
+            wanted: 1,
+            started: Vec::new(),
+            #[cfg(oxmq_sim)]
+            reactors: Vec::new(),
+            stopped: false,
+        }
+    }
+}
+
+impl Context {
+    /// A new context, with one I/O thread.
+    pub fn new() -> Context {
+        Context { shared: Arc::new(Shared { core: Arc::default() }) }
+    }
+
+    /// How many I/O threads there will be: one per gigabyte of traffic a second is a good rule.
+    /// Has no effect once the first connection or endpoint has started them.
+    pub fn set_io_threads(&self, threads: usize) {
+        self.shared.core.io.lock().wanted = threads.max(1);
+    }
+
+    /// A new socket of any type.
+    ///
+    /// # Errors
+    /// [`SocketError`]: too many sockets, a terminated context, a type that is not built yet.
+    pub fn socket(&self, kind: SocketType) -> Result<Socket, SocketError> {
+        let pattern = pattern::new(kind).ok_or_else(|| {
+            let why = format!("sockets of type {} are not built yet", kind.name());
+            SocketError::System(io::Error::new(io::ErrorKind::Unsupported, why))
+        })?;
+        let core = &self.shared.core;
+        let mut sockets = core.sockets.lock();
+        if sockets.terminated {
+            return Err(SocketError::Terminated);
+        }
+        if sockets.open.len() >= SOCKETS_MAX {
+            return Err(SocketError::TooManySockets { limit: SOCKETS_MAX });
+        }
+        let socket = Core::new(core.clone(), kind, pattern);
+        sockets.open.push(Arc::downgrade(&socket));
+        drop(sockets);
+        Ok(Socket::new(socket, self.shared.clone()))
+    }
+
+    /// Ends every blocking call on the context's sockets, now and in future, with `Terminated`
+    /// (libzmq's ETERM), and returns at once. The sockets are still to be closed.
+    pub fn shutdown(&self) {
+        self.shared.core.shutdown();
+    }
+
+    /// As [`Context::shutdown`], then waits until all sockets are closed and what they had sent
+    /// is with the peers, within their LINGER.
+    ///
+    /// # Errors
+    /// [`TermError::Interrupted`] when a signal arrives; call it again to go on waiting.
+    pub fn term(&self) -> Result<(), TermError> {
+        self.shared.core.term(None)
+    }
+
+    /// As [`Context::term`], for so long at most.
+    ///
+    /// # Errors
+    /// [`TermError::TimedOut`] says what is in the way.
+    pub fn term_timeout(&self, timeout: Duration) -> Result<(), TermError> {
+        self.shared.core.term(Some(Instant::now() + timeout))
+    }
+
+    /// Runs each of the context's reactors once, without waiting.
+    #[cfg(oxmq_sim)]
+    #[doc(hidden)]
+    pub fn turn(&self) {
+        let mut reactors = std::mem::take(&mut self.shared.core.io.lock().reactors);
+        for reactor in &mut reactors {
+            reactor.turn(false);
+        }
+        self.shared.core.io.lock().reactors.append(&mut reactors);
+    }
+
+    /// The next deadline of the context's reactors, in nanoseconds on the world's clock.
+    #[cfg(oxmq_sim)]
+    #[doc(hidden)]
+    pub fn next_deadline(&self) -> Option<u64> {
+        let io = self.shared.core.io.lock();
+        io.reactors.iter().filter_map(Reactor::next_deadline).map(Instant::as_ns).min()
+    }
+
+    /// Connections not yet at their end.
+    #[cfg(oxmq_sim)]
+    #[doc(hidden)]
+    pub fn sessions(&self) -> usize {
+        self.shared.core.sessions.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Context {
+    fn default() -> Context {
+        Context::new()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Nobody is left to be told of an interruption.
+        if !cfg!(oxmq_sim) {
+            while let Err(TermError::Interrupted) = self.core.term(None) {}
+        }
+    }
+}
+
+impl ContextCore {
+    pub(crate) fn inproc(&self) -> &Inproc {
+        &self.inproc
+    }
+
+    /// The I/O thread with the fewest connections.
+    pub(crate) fn least_loaded(&self) -> io::Result<Arc<Io>> {
+        let mut io = self.io.lock();
+        if io.stopped {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        while io.started.len() < io.wanted {
+            let number = io.started.len();
+            let thread = Io::new()?;
+            let reactor = Reactor::new(thread.clone());
+            #[cfg(not(oxmq_sim))]
+            let handle = Some(spawn_io(format!("oxmq-io-{number}"), move || reactor.run())?);
+            #[cfg(oxmq_sim)]
+            let handle = {
+                let _ = (number, spawn_io);
+                io.reactors.push(reactor);
+                None
+            };
+            io.started.push((thread, handle));
+        }
+        let least = io.started.iter().min_by_key(|(io, _)| io.load.load(Ordering::Relaxed));
+        least.map(|(io, _)| io.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    pub(crate) fn session_started(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn session_ended(&self) {
+        // AcqRel: `term` must see everything that the session did before its end.
+        if self.sessions.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.wake_term();
+        }
+    }
+
+    pub(crate) fn socket_closed(&self, socket: &Core) {
+        let mut sockets = self.sockets.lock();
+        sockets.open.retain(|open| !std::ptr::eq(open.as_ptr(), socket));
+        drop(sockets);
+        self.wake_term();
+    }
+
+    fn wake_term(&self) {
+        for parker in &self.sockets.lock().waiting {
+            parker.notify();
+        }
+    }
+
+    fn shutdown(&self) {
+        let open = {
+            let mut sockets = self.sockets.lock();
+            sockets.terminated = true;
+            sockets.open.clone()
+        };
+        for socket in open.iter().filter_map(Weak::upgrade) {
+            socket.terminate();
+        }
+    }
+
+    fn term(&self, deadline: Deadline) -> Result<(), TermError> {
+        self.shutdown();
+        let mut sleeper = match Sleeper::new() {
+            Ok(sleeper) => sleeper,
+            Err(_) => return Err(self.still_busy()),
+        };
+        let ended = loop {
+            sleeper.parker.reset();
+            {
+                let mut sockets = self.sockets.lock();
+                if !sockets.waiting.iter().any(|held| Arc::ptr_eq(held, &sleeper.parker)) {
+                    sockets.waiting.push(sleeper.parker.clone());
+                }
+                if sockets.open.is_empty() && self.sessions.load(Ordering::Acquire) == 0 {
+                    break Ok(());
+                }
+            }
+            match sleeper.sleep(deadline, &mut []) {
+                Ok(()) => {}
+                Err(Woken::Interrupted) => break Err(TermError::Interrupted),
+                Err(Woken::TimedOut) => break Err(self.still_busy()),
+            }
+        };
+        self.sockets.lock().waiting.retain(|held| !Arc::ptr_eq(held, &sleeper.parker));
+        drop(sleeper);
+        if ended.is_ok() {
+            self.stop_io();
+        }
+        ended
+    }
+
+    fn still_busy(&self) -> TermError {
+        TermError::TimedOut { sockets_open: self.sockets.lock().open.len(), endpoint: None }
+    }
+
+    fn stop_io(&self) {
+        let threads = {
+            let mut io = self.io.lock();
+            io.stopped = true;
+            std::mem::take(&mut io.started)
+        };
+        for (io, _) in &threads {
+            io.post(Job::Stop);
+        }
+        for (_, thread) in threads {
+            // A panic of an I/O thread has been reported by itself.
+            if let Some(thread) = thread.filter(|thread| !thread.is_current()) {
+                let _ = thread.join();
+            }
+        }
+    }
+}

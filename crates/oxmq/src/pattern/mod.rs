@@ -1,0 +1,109 @@
+//! The socket types, one file each. Nobody else matches on the type of a socket.
+
+mod pair;
+mod publish;
+mod pull;
+mod push;
+mod reply;
+mod request;
+mod subscribe;
+
+use crate::Message;
+use crate::SocketType;
+use crate::socket::pipes::{PipeId, Pipes};
+use crate::socket::waiters::Events;
+
+/// Why an operation cannot be done now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// Not now: no message, or no room.
+    Again,
+    /// Out of turn; what is expected instead.
+    State(&'static str),
+    /// Never: this type of socket cannot.
+    NotSupported,
+    /// The context is being terminated.
+    Terminated,
+    /// The socket was closed.
+    Closed,
+    /// A multipart without a part.
+    Empty,
+}
+
+/// The rules of one socket type. All of it runs under the socket's lock.
+pub(crate) trait Pattern: Send {
+    /// A pipe has come. False: this type takes no more, and the pipe goes.
+    fn attach(&mut self, pipes: &mut Pipes, pipe: PipeId) -> bool;
+
+    /// A pipe can send no more; it stays readable as long as it holds input.
+    fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId);
+
+    /// The pipe's connection is gone; a new one may come.
+    fn disconnected(&mut self, _pipes: &mut Pipes, _pipe: PipeId) {}
+
+    /// The pipe has input again.
+    fn readable(&mut self, pipe: PipeId);
+
+    /// The pipe has room again.
+    fn writable(&mut self, pipe: PipeId);
+
+    /// Sends one part. Refused parts stay untouched; after a first part was taken, the others
+    /// of the message are never refused.
+    fn send(&mut self, pipes: &mut Pipes, part: &mut Message) -> Result<(), Refusal>;
+
+    /// Receives one part; after a first part, the others of the message are there.
+    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, Refusal>;
+
+    /// What can be done now.
+    fn events(&mut self, pipes: &mut Pipes) -> Events;
+
+    /// Whether there may be input left for another receiver. A hint.
+    fn may_have_input(&self) -> bool {
+        false
+    }
+
+    /// The application subscribes (`true`) or unsubscribes.
+    fn subscribe(
+        &mut self,
+        _pipes: &mut Pipes,
+        _add: bool,
+        _prefix: &[u8],
+    ) -> Result<(), Refusal> {
+        Err(Refusal::NotSupported)
+    }
+
+    /// Every subscription that a new peer has to be told.
+    fn subscriptions(&self, _each: &mut dyn FnMut(&[u8])) {}
+
+    /// A peer subscribed (`true`) or unsubscribed.
+    fn peer_subscription(&mut self, _pipes: &mut Pipes, _pipe: PipeId, _add: bool, _: &[u8]) {}
+
+    /// How many peers hold a subscription to exactly this prefix.
+    fn subscribers(&self, _prefix: &[u8]) -> usize {
+        0
+    }
+
+    /// Whether what peers send is dropped unseen: a type that cannot receive.
+    fn discards_input(&self) -> bool {
+        false
+    }
+
+    /// Whether peers send subscriptions, in ZMTP 3.0 as messages.
+    fn takes_subscriptions(&self) -> bool {
+        false
+    }
+}
+
+/// The rules for a socket type; `None` for one that is not built.
+pub(crate) fn new(kind: SocketType) -> Option<Box<dyn Pattern>> {
+    Some(match kind {
+        SocketType::Pair => Box::<pair::Pair>::default(),
+        SocketType::Push => Box::<push::Push>::default(),
+        SocketType::Pull => Box::<pull::Pull>::default(),
+        SocketType::Pub => Box::<publish::Pub>::default(),
+        SocketType::Sub => Box::<subscribe::Sub>::default(),
+        SocketType::Req => Box::<request::Req>::default(),
+        SocketType::Rep => Box::<reply::Rep>::default(),
+        _ => return None,
+    })
+}

@@ -1,0 +1,79 @@
+//! PUB: each message to every peer that subscribed to a prefix of it (RFC 29).
+
+use super::{Pattern, Refusal};
+use crate::Message;
+use crate::routing::FanOut;
+use crate::socket::pipes::{PipeId, Pipes};
+use crate::socket::waiters::Events;
+use crate::subscription::Subscriptions;
+
+/// Never blocks: a peer that is full misses the message.
+pub(super) struct Pub {
+    subscriptions: Subscriptions<PipeId>,
+    out: FanOut,
+}
+
+impl Default for Pub {
+    fn default() -> Pub {
+        Pub { subscriptions: Subscriptions::new(), out: FanOut::default() }
+    }
+}
+
+impl Pattern for Pub {
+    fn attach(&mut self, _: &mut Pipes, _: PipeId) -> bool {
+        true
+    }
+
+    fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
+        self.disconnected(pipes, pipe);
+        self.out.detach(pipe);
+    }
+
+    fn disconnected(&mut self, _: &mut Pipes, pipe: PipeId) {
+        // A new connection brings its subscriptions with it.
+        self.subscriptions.remove_key(pipe);
+    }
+
+    fn readable(&mut self, _: PipeId) {}
+
+    fn writable(&mut self, _: PipeId) {}
+
+    fn send(&mut self, pipes: &mut Pipes, part: &mut Message) -> Result<(), Refusal> {
+        if self.out.at_start() {
+            let out = &mut self.out;
+            self.subscriptions.matches(part, |pipe| out.target(pipes, pipe));
+        }
+        self.out.send(pipes, part);
+        Ok(())
+    }
+
+    fn recv(&mut self, _: &mut Pipes) -> Result<Message, Refusal> {
+        Err(Refusal::NotSupported)
+    }
+
+    fn events(&mut self, _: &mut Pipes) -> Events {
+        Events::OUT
+    }
+
+    fn peer_subscription(&mut self, _: &mut Pipes, pipe: PipeId, add: bool, prefix: &[u8]) {
+        if add {
+            self.subscriptions.insert(prefix, pipe);
+        } else {
+            self.subscriptions.remove(prefix, pipe);
+        }
+    }
+
+    fn subscribers(&self, prefix: &[u8]) -> usize {
+        let mut count = 0;
+        self.subscriptions.for_each(&mut |held: &[u8], _, _| count += usize::from(held == prefix));
+        count
+    }
+
+    fn takes_subscriptions(&self) -> bool {
+        true
+    }
+
+    fn discards_input(&self) -> bool {
+        true
+    }
+}

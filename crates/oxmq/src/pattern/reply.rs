@@ -1,0 +1,135 @@
+//! REP: a request from one of the peers, then the reply to it, in turn (RFC 28).
+
+use super::{Pattern, Refusal};
+use crate::Message;
+use crate::routing::FairQueue;
+use crate::socket::pipes::{PipeId, Pipes};
+use crate::socket::waiters::Events;
+
+/// Keeps the envelope of the request and puts it before the reply.
+#[derive(Default)]
+pub(super) struct Rep {
+    input: FairQueue,
+    turn: Turn,
+    /// Who asked, while its pipe lives.
+    asker: Option<PipeId>,
+    /// The request's envelope, its delimiter last.
+    envelope: Vec<Message>,
+    /// The first part of a request, found by `events` and not yet received.
+    prefetched: Option<Message>,
+}
+
+#[derive(Default, PartialEq, Eq, Clone, Copy)]
+enum Turn {
+    #[default]
+    Await,
+    /// Parts of the request have been received.
+    Receiving,
+    Answer,
+    /// Parts of the reply have been sent.
+    Answering,
+}
+
+impl Rep {
+    /// The next part of a request; a message without an envelope is dropped whole.
+    fn next(&mut self, pipes: &mut Pipes) -> Option<Message> {
+        if self.turn == Turn::Receiving {
+            return self.input.recv(pipes).map(|(_, part)| part);
+        }
+        loop {
+            let (from, part) = self.input.recv(pipes)?;
+            let (more, delimiter) = (part.more(), part.is_empty());
+            self.envelope.push(part);
+            if !more {
+                // "SHALL discard silently": no delimiter, or nothing after it.
+                pipes.after.garbage.append(&mut self.envelope);
+            } else if delimiter {
+                self.asker = Some(from);
+                return self.input.recv(pipes).map(|(_, body)| body);
+            }
+        }
+    }
+}
+
+impl Pattern for Rep {
+    fn attach(&mut self, _: &mut Pipes, pipe: PipeId) -> bool {
+        self.input.activate(pipe);
+        true
+    }
+
+    fn detach(&mut self, _: &mut Pipes, pipe: PipeId) {
+        self.input.activate(pipe);
+        if self.asker == Some(pipe) {
+            self.asker = None;
+        }
+    }
+
+    fn disconnected(&mut self, _: &mut Pipes, pipe: PipeId) {
+        // Whoever answers at this endpoint next has asked nothing.
+        if self.asker == Some(pipe) {
+            self.asker = None;
+        }
+    }
+
+    fn readable(&mut self, pipe: PipeId) {
+        self.input.activate(pipe);
+    }
+
+    fn writable(&mut self, _: PipeId) {}
+
+    fn send(&mut self, pipes: &mut Pipes, part: &mut Message) -> Result<(), Refusal> {
+        match self.turn {
+            Turn::Await | Turn::Receiving => {
+                return Err(Refusal::State("a request must be received first"));
+            }
+            Turn::Answer => {
+                // "If the peer has gone or is full, the reply is dropped" (the manual's mute state).
+                self.asker = self.asker.filter(|&asker| pipes.has_room(asker));
+                for mut part in self.envelope.drain(..) {
+                    match self.asker {
+                        Some(asker) => pipes.write(asker, &mut part),
+                        None => pipes.after.garbage.push(part),
+                    }
+                }
+                self.turn = Turn::Answering;
+            }
+            Turn::Answering => {}
+        }
+        let more = part.more();
+        match self.asker {
+            Some(asker) => pipes.write(asker, part),
+            None => pipes.after.garbage.push(part.take()),
+        }
+        if !more {
+            self.turn = Turn::Await;
+            self.asker = None;
+        }
+        Ok(())
+    }
+
+    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, Refusal> {
+        if matches!(self.turn, Turn::Answer | Turn::Answering) {
+            return Err(Refusal::State("the request received must be answered first"));
+        }
+        let prefetched = self.prefetched.take();
+        let part = prefetched.or_else(|| self.next(pipes)).ok_or(Refusal::Again)?;
+        self.turn = if part.more() { Turn::Receiving } else { Turn::Answer };
+        Ok(part)
+    }
+
+    fn events(&mut self, pipes: &mut Pipes) -> Events {
+        match self.turn {
+            Turn::Await | Turn::Receiving => {
+                if self.prefetched.is_none() {
+                    self.prefetched = self.next(pipes);
+                }
+                if self.prefetched.is_some() { Events::IN } else { Events::NONE }
+            }
+            Turn::Answer | Turn::Answering => Events::OUT,
+        }
+    }
+
+    fn may_have_input(&self) -> bool {
+        self.prefetched.is_some() || self.input.may_have_input()
+    }
+}

@@ -1,0 +1,139 @@
+//! REQ: a request to one of the peers, then its reply, in turn (RFC 28).
+
+use super::{Pattern, Refusal};
+use crate::Message;
+use crate::routing::{FairQueue, LoadBalance};
+use crate::socket::pipes::{PipeId, Pipes};
+use crate::socket::waiters::Events;
+
+/// Sends and receives in lockstep; the envelope is an empty delimiter part.
+#[derive(Default)]
+pub(super) struct Req {
+    out: LoadBalance,
+    input: FairQueue,
+    turn: Turn,
+    /// Who was asked, while its pipe lives.
+    asked: Option<PipeId>,
+    /// The first part of the reply, found by `events` and not yet received.
+    prefetched: Option<Message>,
+}
+
+#[derive(Default, PartialEq, Eq, Clone, Copy)]
+enum Turn {
+    #[default]
+    Ask,
+    /// Parts of the request have been sent.
+    Asking,
+    Await,
+    /// Parts of the reply have been received.
+    Receiving,
+}
+
+impl Req {
+    /// The next part of the reply that is due.
+    fn next(&mut self, pipes: &mut Pipes) -> Option<Message> {
+        if self.turn == Turn::Receiving {
+            return self.input.recv(pipes).map(|(_, part)| part);
+        }
+        loop {
+            let (from, first) = self.input.recv(pipes)?;
+            // "SHALL accept an incoming message only from the last peer it sent a request to"
+            let expected = self.asked.is_none_or(|asked| asked == from);
+            if expected && first.is_empty() && first.more() {
+                return self.input.recv(pipes).map(|(_, body)| body);
+            }
+            self.discard(pipes, first);
+        }
+    }
+
+    /// Drops a whole message, its first part read already.
+    fn discard(&mut self, pipes: &mut Pipes, mut part: Message) {
+        while part.more() {
+            pipes.after.garbage.push(part);
+            match self.input.recv(pipes) {
+                Some((_, next)) => part = next,
+                None => return,
+            }
+        }
+        pipes.after.garbage.push(part);
+    }
+}
+
+impl Pattern for Req {
+    fn attach(&mut self, _: &mut Pipes, pipe: PipeId) -> bool {
+        self.out.activate(pipe);
+        self.input.activate(pipe);
+        true
+    }
+
+    fn detach(&mut self, _: &mut Pipes, pipe: PipeId) {
+        self.out.detach(pipe);
+        self.input.activate(pipe);
+        if self.asked == Some(pipe) {
+            self.asked = None;
+        }
+    }
+
+    fn readable(&mut self, pipe: PipeId) {
+        self.input.activate(pipe);
+    }
+
+    fn writable(&mut self, pipe: PipeId) {
+        self.out.activate(pipe);
+    }
+
+    fn send(&mut self, pipes: &mut Pipes, part: &mut Message) -> Result<(), Refusal> {
+        match self.turn {
+            Turn::Await | Turn::Receiving => {
+                return Err(Refusal::State("the reply to the last request must be received first"));
+            }
+            Turn::Ask => {
+                let mut delimiter = Message::new();
+                delimiter.set_more(true);
+                let Some(pipe) = self.out.send(pipes, &mut delimiter) else {
+                    return Err(Refusal::Again);
+                };
+                self.asked = Some(pipe);
+                self.turn = Turn::Asking;
+            }
+            Turn::Asking => {}
+        }
+        let more = part.more();
+        self.out.send(pipes, part);
+        if !more {
+            self.turn = Turn::Await;
+        }
+        Ok(())
+    }
+
+    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, Refusal> {
+        if matches!(self.turn, Turn::Ask | Turn::Asking) {
+            return Err(Refusal::State("a request must be sent first"));
+        }
+        let prefetched = self.prefetched.take();
+        let part = prefetched.or_else(|| self.next(pipes)).ok_or(Refusal::Again)?;
+        self.turn = if part.more() { Turn::Receiving } else { Turn::Ask };
+        if self.turn == Turn::Ask {
+            self.asked = None;
+        }
+        Ok(part)
+    }
+
+    fn events(&mut self, pipes: &mut Pipes) -> Events {
+        match self.turn {
+            Turn::Ask | Turn::Asking => {
+                if self.out.has_room(pipes) { Events::OUT } else { Events::NONE }
+            }
+            Turn::Await | Turn::Receiving => {
+                if self.prefetched.is_none() {
+                    self.prefetched = self.next(pipes);
+                }
+                if self.prefetched.is_some() { Events::IN } else { Events::NONE }
+            }
+        }
+    }
+
+    fn may_have_input(&self) -> bool {
+        self.prefetched.is_some() || self.input.may_have_input()
+    }
+}

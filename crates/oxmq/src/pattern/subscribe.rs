@@ -1,0 +1,127 @@
+//! SUB: messages that begin with a prefix asked for, from all peers, fair-queued (RFC 29).
+
+use super::{Pattern, Refusal};
+use crate::Message;
+use crate::routing::FairQueue;
+use crate::socket::pipes::{Link, PeerNews, PipeId, Pipes};
+use crate::socket::waiters::Events;
+use crate::subscription::{Removed, Subscriptions};
+
+/// Filters by itself too: a peer may send more than was asked for.
+pub(super) struct Sub {
+    subscriptions: Subscriptions<()>,
+    input: FairQueue,
+    /// The first part of a message that matched, found by `events` and not yet received.
+    prefetched: Option<Message>,
+    message: Position,
+}
+
+/// Where in a message the next part of the input stands.
+#[derive(PartialEq, Eq)]
+enum Position {
+    Start,
+    /// Within a message that matched.
+    Wanted,
+    /// Within a message that did not.
+    Unwanted,
+}
+
+impl Default for Sub {
+    fn default() -> Sub {
+        Sub {
+            subscriptions: Subscriptions::new(),
+            input: FairQueue::default(),
+            prefetched: None,
+            message: Position::Start,
+        }
+    }
+}
+
+impl Sub {
+    /// The next part that the application wants.
+    #[inline]
+    fn next(&mut self, pipes: &mut Pipes) -> Option<Message> {
+        loop {
+            let (_, part) = self.input.recv(pipes)?;
+            if self.message == Position::Start {
+                let wanted = self.subscriptions.contains_match(&part);
+                self.message = if wanted { Position::Wanted } else { Position::Unwanted };
+            }
+            let wanted = self.message == Position::Wanted;
+            if !part.more() {
+                self.message = Position::Start;
+            }
+            if wanted {
+                return Some(part);
+            }
+            pipes.after.garbage.push(part);
+        }
+    }
+}
+
+impl Pattern for Sub {
+    fn attach(&mut self, pipes: &mut Pipes, pipe: PipeId) -> bool {
+        self.input.activate(pipe);
+        // A connection tells its peer once its handshake is done; a socket of this process now.
+        if let Some(Link::Inproc(peer, peer_pipe)) = pipes.get(pipe).map(|pipe| &pipe.link) {
+            let (peer, peer_pipe) = (peer.clone(), *peer_pipe);
+            let after = &mut pipes.after;
+            self.subscriptions.for_each(&mut |prefix: &[u8], _, _| {
+                let news = PeerNews::Subscription(true, prefix.to_vec());
+                after.peers.push((peer.clone(), peer_pipe, news));
+            });
+        }
+        true
+    }
+
+    fn detach(&mut self, _: &mut Pipes, pipe: PipeId) {
+        self.input.activate(pipe);
+    }
+
+    fn readable(&mut self, pipe: PipeId) {
+        self.input.activate(pipe);
+    }
+
+    fn writable(&mut self, _: PipeId) {}
+
+    fn send(&mut self, _: &mut Pipes, _: &mut Message) -> Result<(), Refusal> {
+        Err(Refusal::NotSupported)
+    }
+
+    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, Refusal> {
+        if let Some(part) = self.prefetched.take() {
+            return Ok(part);
+        }
+        self.next(pipes).ok_or(Refusal::Again)
+    }
+
+    fn events(&mut self, pipes: &mut Pipes) -> Events {
+        if self.prefetched.is_none() {
+            self.prefetched = self.next(pipes);
+        }
+        if self.prefetched.is_some() { Events::IN } else { Events::NONE }
+    }
+
+    fn may_have_input(&self) -> bool {
+        self.prefetched.is_some() || self.input.may_have_input()
+    }
+
+    fn subscribe(&mut self, pipes: &mut Pipes, add: bool, prefix: &[u8]) -> Result<(), Refusal> {
+        // Peers hear of the first subscription to a prefix and of the end of the last.
+        let news = if add {
+            self.subscriptions.insert(prefix, ())
+        } else {
+            self.subscriptions.remove(prefix, ()) == Removed::LastOfKey
+        };
+        if news {
+            for id in pipes.ids() {
+                pipes.tell_subscription(id, add, prefix);
+            }
+        }
+        Ok(())
+    }
+
+    fn subscriptions(&self, each: &mut dyn FnMut(&[u8])) {
+        self.subscriptions.for_each(&mut |prefix: &[u8], _, _| each(prefix));
+    }
+}

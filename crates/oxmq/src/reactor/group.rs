@@ -1,0 +1,224 @@
+//! The connections of one socket that one I/O thread serves: an epoll of their own, nested in the
+//! thread's, so that a waiting caller takes all of them over with one system call.
+//!
+//! ```text
+//!          take (a waiting caller leads)              end_wait
+//!   Io ───────────────────────────────▶ Waiting ─────────────────▶ Leased
+//!    ▲                                     ▲                          │
+//!    │  lease not used for one tick,       └──────────────────────────┤ take: no system call
+//!    └──────────── or close ◀─────────────────────────────────────────┘
+//! ```
+//!
+//! In `Io` the thread's epoll watches the group. In the other states it does not, and only the
+//! caller reads. A lease outlives the wait, so that a caller who receives again and again pays
+//! nothing; a tick of the I/O thread, running only while leases exist, ends those not in use.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use slab::Slab;
+
+use super::Io;
+use crate::session::Session;
+use crate::sys::{Epoll, Events, Fd, Interest, RawFd};
+
+/// See the [module](self).
+pub(crate) struct Group {
+    io: Arc<Io>,
+    epoll: Epoll,
+    /// Its place among the thread's groups.
+    key: usize,
+    sessions: Mutex<Slab<Option<Arc<Session>>>>,
+    owner: Mutex<Owner>,
+    /// Counts the uses of a lease; compared by the tick.
+    uses: AtomicU32,
+    closed: AtomicBool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Io,
+    Waiting,
+    Leased,
+}
+
+impl Group {
+    pub(super) fn with_key(io: &Arc<Io>, key: usize) -> io::Result<Arc<Group>> {
+        Ok(Arc::new(Group {
+            io: io.clone(),
+            epoll: Epoll::new()?,
+            key,
+            sessions: Mutex::new(Slab::new()),
+            owner: Mutex::new(Owner::Io),
+            uses: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
+        }))
+    }
+
+    /// A group of `io`, watched by its thread.
+    pub(crate) fn new(io: &Arc<Io>) -> io::Result<Arc<Group>> {
+        io.add_group()
+    }
+
+    pub(crate) fn io(&self) -> &Arc<Io> {
+        &self.io
+    }
+
+    pub(crate) fn epoll(&self) -> &Epoll {
+        &self.epoll
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.epoll.raw()
+    }
+
+    // Sessions.
+
+    pub(crate) fn insert(
+        self: Arc<Self>,
+        make: impl FnOnce(usize) -> Arc<Session>,
+    ) -> Arc<Session> {
+        // Made outside the lock: making it clones `self`.
+        let key = self.sessions.lock().insert(None);
+        let session = make(key);
+        if let Some(place) = self.sessions.lock().get_mut(key) {
+            *place = Some(session.clone());
+        }
+        self.io.load.fetch_add(1, Ordering::Relaxed);
+        session
+    }
+
+    pub(crate) fn remove(self: &Arc<Self>, key: usize) {
+        let removed = self.sessions.lock().try_remove(key);
+        if removed.is_some() {
+            self.io.load.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.retire();
+    }
+
+    pub(crate) fn session(&self, key: u64) -> Option<Arc<Session>> {
+        self.sessions.lock().get(key as usize).cloned().flatten()
+    }
+
+    /// Up to `max` sessions; `None` if there are more.
+    pub(crate) fn few_sessions(&self, max: usize, into: &mut Vec<Arc<Session>>) -> bool {
+        let sessions = self.sessions.lock();
+        if sessions.len() > max {
+            return false;
+        }
+        into.extend(sessions.iter().filter_map(|(_, session)| session.clone()));
+        true
+    }
+
+    pub(crate) fn watch_new(&self, fd: &Fd, key: usize, interest: Interest) -> io::Result<()> {
+        self.epoll.add(fd.raw(), key as u64, interest)
+    }
+
+    pub(crate) fn watch(&self, fd: &Fd, key: usize, interest: Interest) {
+        // Fails only for a descriptor that is no longer there.
+        let _ = self.epoll.modify(fd.raw(), key as u64, interest);
+    }
+
+    pub(crate) fn forget(&self, fd: &Fd) {
+        let _ = self.epoll.remove(fd.raw());
+    }
+
+    /// Drives the connections that are ready now.
+    pub(crate) fn drive_ready_now(&self) {
+        let mut events = Events::new();
+        if self.epoll.wait(&mut events, Some(Duration::ZERO)).is_ok() {
+            super::drive_ready(self, &events);
+        }
+    }
+
+    // The hand-over.
+
+    /// A waiting caller takes the connections over. False: the group is being closed.
+    pub(crate) fn take(self: &Arc<Group>) -> bool {
+        let mut owner = self.owner.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return false;
+        }
+        if *owner == Owner::Io {
+            self.io.watch_group(self.key, self, false);
+            self.io.leases.lock().push(self);
+        }
+        *owner = Owner::Waiting;
+        true
+    }
+
+    /// The wait is over. `keep`: the caller is likely to be back soon.
+    pub(crate) fn end_wait(self: &Arc<Self>, keep: bool) {
+        let mut owner = self.owner.lock();
+        if *owner != Owner::Waiting {
+            return;
+        }
+        if keep && !self.closed.load(Ordering::Acquire) {
+            *owner = Owner::Leased;
+            self.use_lease();
+            self.io.start_ticking();
+        } else {
+            self.give_back(&mut owner);
+        }
+    }
+
+    /// The caller received without waiting.
+    #[inline]
+    pub(crate) fn use_lease(&self) {
+        let uses = self.uses.load(Ordering::Relaxed);
+        self.uses.store(uses.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The tick of the I/O thread: `seen` is what `uses` was at the last one. `None`: the lease
+    /// is over.
+    pub(super) fn tick(self: &Arc<Self>, seen: u32) -> Option<Lease> {
+        let mut owner = self.owner.lock();
+        let uses = self.uses.load(Ordering::Relaxed);
+        match *owner {
+            Owner::Io => None,
+            Owner::Waiting => Some(Lease { uses, in_wait: true }),
+            Owner::Leased if uses != seen => Some(Lease { uses, in_wait: false }),
+            Owner::Leased => {
+                *owner = Owner::Io;
+                self.io.watch_group(self.key, self, true);
+                None
+            }
+        }
+    }
+
+    fn give_back(self: &Arc<Self>, owner: &mut Owner) {
+        *owner = Owner::Io;
+        self.io.leases.lock().remove(self);
+        self.io.watch_group(self.key, self, true);
+    }
+
+    // The end.
+
+    /// The socket is closed: the I/O thread sees its connections to their end.
+    pub(crate) fn close(self: &Arc<Self>) {
+        let mut owner = self.owner.lock();
+        self.closed.store(true, Ordering::Release);
+        if *owner != Owner::Io {
+            self.give_back(&mut owner);
+        }
+        drop(owner);
+        self.retire();
+    }
+
+    /// A closed group without connections leaves its I/O thread.
+    fn retire(self: &Arc<Self>) {
+        if self.closed.load(Ordering::Acquire) && self.sessions.lock().is_empty() {
+            self.io.remove_group(self.key, self);
+        }
+    }
+}
+
+/// A lease that goes on.
+pub(super) struct Lease {
+    pub(super) uses: u32,
+    /// The caller waits: the end of the wait starts the ticking again.
+    pub(super) in_wait: bool,
+}

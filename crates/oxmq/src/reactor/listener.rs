@@ -1,0 +1,111 @@
+//! Accepting connections for a bound endpoint.
+
+use std::io;
+use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{Io, KEY_LISTENER, Reactor, TimerFor};
+use crate::option::Options;
+use crate::session::Session;
+use crate::socket::core::Core;
+use crate::sys::{self, Fd, Instant, Interest, SockAddr};
+use crate::transport;
+
+/// Connections accepted before others have their turn.
+const ACCEPTS_MAX: usize = 64;
+/// After descriptors or memory ran out, accepting rests for this long.
+const REST: Duration = Duration::from_millis(50);
+
+/// Names a listener; never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ListenerId(u64);
+
+impl ListenerId {
+    pub(crate) fn new() -> ListenerId {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        ListenerId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A listening descriptor of a bound endpoint.
+pub(crate) struct Listener {
+    pub(crate) fd: Fd,
+    pub(crate) address: SockAddr,
+    pub(crate) core: Weak<Core>,
+    pub(crate) options: Options,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let SockAddr::Ipc(path) = &self.address {
+            sys::unlink_ipc(path);
+        }
+    }
+}
+
+impl Io {
+    /// Starts to accept; the calling thread does it all, so that its errors are the caller's.
+    pub(crate) fn listen(&self, id: ListenerId, listener: Listener) -> io::Result<()> {
+        let mut listeners = self.listeners.lock();
+        let fd = listener.fd.raw();
+        let key = listeners.insert((id, Arc::new(listener)));
+        let added = self.epoll.add(fd, KEY_LISTENER + key as u64, Interest::READ);
+        if added.is_err() {
+            listeners.remove(key);
+        }
+        added
+    }
+
+    /// Stops accepting. The endpoint is free again once the I/O thread, if it is just accepting,
+    /// is done with that.
+    pub(crate) fn unlisten(&self, id: ListenerId) {
+        let mut listeners = self.listeners.lock();
+        if let Some((key, _)) = listeners.iter().find(|(_, (held, _))| *held == id) {
+            let (_, listener) = listeners.remove(key);
+            let _ = self.epoll.remove(listener.fd.raw());
+        }
+    }
+
+    fn listener(&self, key: usize) -> Option<(ListenerId, Arc<Listener>)> {
+        self.listeners.lock().get(key).cloned()
+    }
+}
+
+impl Reactor {
+    pub(super) fn accept(&mut self, key: usize) {
+        let Some((id, listener)) = self.io.listener(key) else { return };
+        for _ in 0..ACCEPTS_MAX {
+            match sys::accept(&listener.fd) {
+                Ok(fd) => listener.accepted(fd),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => {
+                    // Descriptors or memory ran out: rest, then go on by itself.
+                    let fd = listener.fd.raw();
+                    let _ = self.io.epoll.modify(fd, KEY_LISTENER + key as u64, Interest::NONE);
+                    self.push_timer(Instant::now() + REST, TimerFor::Listener(id));
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn resume_listening(&mut self, id: ListenerId) {
+        let listeners = self.io.listeners.lock();
+        if let Some((key, (_, listener))) = listeners.iter().find(|(_, (held, _))| *held == id) {
+            let fd = listener.fd.raw();
+            let _ = self.io.epoll.modify(fd, KEY_LISTENER + key as u64, Interest::READ);
+        }
+    }
+}
+
+impl Listener {
+    fn accepted(&self, fd: Fd) {
+        let Some(core) = self.core.upgrade() else { return };
+        transport::set_buffers(&fd, &self.options);
+        // Fails when descriptors ran out: the peer sees its connection closed, and tries again.
+        let Ok(group) = core.context.least_loaded().and_then(|io| core.group(&io)) else { return };
+        Session::accepted(&core, group, fd, self.options.clone()).start();
+    }
+}

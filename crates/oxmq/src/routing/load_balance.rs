@@ -1,0 +1,91 @@
+//! Sends each message to the next pipe that has room.
+
+use crate::Message;
+use crate::socket::pipes::{PipeId, Pipes};
+
+/// Round robin over the pipes that have room; a multipart stays on its pipe.
+#[derive(Default)]
+pub(crate) struct LoadBalance {
+    /// Pipes with room, as far as is known.
+    active: Vec<PipeId>,
+    current: usize,
+    /// The pipe that took the first parts of the message being sent.
+    sending: Option<Sending>,
+}
+
+enum Sending {
+    To(PipeId),
+    /// The pipe went away between two parts: the rest of the message goes nowhere.
+    Dropped,
+}
+
+impl LoadBalance {
+    /// A pipe has come, or has room again.
+    pub(crate) fn activate(&mut self, pipe: PipeId) {
+        if !self.active.contains(&pipe) {
+            self.active.push(pipe);
+        }
+    }
+
+    pub(crate) fn detach(&mut self, pipe: PipeId) {
+        if let Some(at) = self.active.iter().position(|&other| other == pipe) {
+            self.deactivate(at);
+        }
+        if matches!(self.sending, Some(Sending::To(to)) if to == pipe) {
+            self.sending = Some(Sending::Dropped);
+        }
+    }
+
+    /// Sends one part. On `None` no pipe has room, and the part is untouched; otherwise the
+    /// pipe it went to. A part after the first never finds the pipes full.
+    #[inline]
+    pub(crate) fn send(&mut self, pipes: &mut Pipes, part: &mut Message) -> Option<PipeId> {
+        let more = part.more();
+        let pipe = match &self.sending {
+            None => self.choose(pipes)?,
+            Some(Sending::To(pipe)) => *pipe,
+            Some(Sending::Dropped) => {
+                pipes.after.garbage.push(part.take());
+                if !more {
+                    self.sending = None;
+                }
+                return Some(PipeId::NOWHERE);
+            }
+        };
+        pipes.write(pipe, part);
+        if more {
+            self.sending = Some(Sending::To(pipe));
+        } else {
+            self.sending = None;
+            self.current = if self.current + 1 < self.active.len() { self.current + 1 } else { 0 };
+        }
+        Some(pipe)
+    }
+
+    /// Whether a message can be sent.
+    pub(crate) fn has_room(&mut self, pipes: &mut Pipes) -> bool {
+        self.sending.is_some() || self.choose(pipes).is_some()
+    }
+
+    /// The next pipe with room; those found full are said (`writable`) when they have some.
+    #[inline]
+    fn choose(&mut self, pipes: &mut Pipes) -> Option<PipeId> {
+        loop {
+            let pipe = *self.active.get(self.current)?;
+            if pipes.has_room(pipe) {
+                return Some(pipe);
+            }
+            self.deactivate(self.current);
+        }
+    }
+
+    fn deactivate(&mut self, at: usize) {
+        self.active.remove(at);
+        if at < self.current {
+            self.current -= 1;
+        }
+        if self.current >= self.active.len() {
+            self.current = 0;
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! What only a session's own I/O thread does: connecting, deadlines, ending.
+//!
+//! ```text
+//!            START                          handshake done
+//! Offline ──────────▶ Resolving ─▶ Connecting ─▶ Handshake ─▶ Traffic ──▶ Draining
+//!    ▲                    │            │             │           │  closed,   │ peer's end,
+//!    │  reconnect delay   ▼            ▼             ▼           ▼  all sent   ▼ or deadline
+//!    └──────────────── Broken ◀──────────────────────────────────┘          Ended
+//! ```
+//!
+//! An accepted session begins at `Handshake`, and ends where another would go `Offline`.
+
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use oxmq_zmtp::{Config, Connection};
+
+use super::receive_buffer::INLINE_BYTES_MAX;
+use super::{Failure, Inner, Origin, Phase, Session, order};
+use crate::drive::Work;
+use crate::endpoint::Endpoint;
+use crate::option::Options;
+use crate::reactor::Reactor;
+use crate::sys::{self, Instant, Interest, SockAddr};
+use crate::transport;
+
+/// How long a closing connection waits for the peer's end of stream, so that bytes that still
+/// arrive do not turn the close into a reset, which destroys what was sent. Arbitrary.
+const DRAIN: Duration = Duration::from_millis(200);
+
+impl Session {
+    /// Sees to orders, deadlines and failures. False: another thread drives just now, try again.
+    pub(crate) fn attend(self: &Arc<Self>, reactor: &mut Reactor) -> bool {
+        if !self.drive_state().try_take(Work::BOTH) {
+            return false;
+        }
+        let mut garbage = Vec::new();
+        // SAFETY: `try_take` made this thread the driver; `inner` is not used after `release`.
+        let inner = unsafe { &mut *self.inner.get() };
+        let ended_before = matches!(inner.phase, Phase::Ended);
+        loop {
+            let work = self.drive_state().begin_pass() | Work::BOTH;
+            self.take_orders(inner, reactor);
+            self.check_deadlines(inner, reactor);
+            self.pump(inner, work, &mut garbage);
+            self.check_broken(inner, reactor, &mut garbage);
+            self.check_closing(inner, reactor, &mut garbage);
+            if self.drive_state().release(inner.is_parked()) {
+                break;
+            }
+        }
+        let ended = !ended_before && matches!(inner.phase, Phase::Ended);
+        drop(garbage);
+        if ended {
+            self.leave();
+        }
+        true
+    }
+
+    fn take_orders(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
+        let orders = self.orders.swap(0, Ordering::AcqRel);
+        if orders & order::START != 0 {
+            match inner.origin {
+                Origin::Connect { .. } => self.connect_now(inner, reactor),
+                Origin::Accepted => self.shake_hands(inner, reactor),
+            }
+        }
+        if orders & order::RESOLVED != 0 {
+            self.take_resolved(inner, reactor);
+        }
+        if orders & order::CLOSE != 0 && !inner.closing {
+            inner.closing = true;
+            let linger_ms = self.linger_ms.load(Ordering::Relaxed);
+            if let Ok(linger_ms) = u64::try_from(linger_ms) {
+                let deadline = Instant::now() + Duration::from_millis(linger_ms);
+                inner.linger_deadline = Some(deadline);
+                reactor.set_timer(deadline, self);
+            }
+        }
+    }
+
+    fn check_deadlines(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
+        if inner.deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            return;
+        }
+        inner.deadline = None;
+        match inner.phase {
+            Phase::Offline => self.connect_now(inner, reactor),
+            Phase::Connecting(_) | Phase::Handshake(_) | Phase::Draining(_) => {
+                inner.break_off(self, Failure::TimedOut);
+            }
+            Phase::Resolving | Phase::Traffic(_) | Phase::Broken(..) | Phase::Ended => {}
+        }
+    }
+
+    // Connecting.
+
+    fn connect_now(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
+        let Origin::Connect { endpoint, addresses } = &mut inner.origin else { return };
+        if let Some(address) = addresses.pop() {
+            return self.connect_to(inner, reactor, &address);
+        }
+        match transport::addresses(endpoint) {
+            Some(found) => {
+                *addresses = found;
+                match addresses.pop() {
+                    Some(address) => self.connect_to(inner, reactor, &address),
+                    None => self.connect_later(inner, reactor),
+                }
+            }
+            None => {
+                let Endpoint::Tcp(endpoint) = endpoint.clone() else { return };
+                inner.phase = Phase::Resolving;
+                let (session, ipv6) = (self.clone(), inner.options.ipv6);
+                transport::resolve_elsewhere(endpoint, ipv6, move |found| {
+                    session.set_resolved(found);
+                });
+            }
+        }
+    }
+
+    fn take_resolved(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
+        if !matches!(inner.phase, Phase::Resolving) {
+            return;
+        }
+        inner.phase = Phase::Offline;
+        let found = self.resolved.lock().take();
+        let Origin::Connect { addresses, .. } = &mut inner.origin else { return };
+        if let Some(Ok(found)) = found {
+            // All are tried, the first one first.
+            *addresses = found.into_iter().rev().map(SockAddr::Tcp).collect();
+        }
+        if addresses.is_empty() {
+            self.connect_later(inner, reactor);
+        } else {
+            self.connect_now(inner, reactor);
+        }
+    }
+
+    fn connect_to(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor, address: &SockAddr) {
+        match sys::connect(address) {
+            Ok((fd, _)) => {
+                transport::set_buffers(&fd, &inner.options);
+                inner.phase = Phase::Connecting(fd);
+                self.shake_hands(inner, reactor);
+            }
+            Err(_) => self.connect_later(inner, reactor),
+        }
+    }
+
+    fn connect_later(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
+        inner.phase = Phase::Offline;
+        let Origin::Connect { addresses, .. } = &inner.origin else { return };
+        let delay = if addresses.is_empty() {
+            match reconnect_delay(&inner.options, inner.attempts) {
+                Some(delay) => delay,
+                None => return,
+            }
+        } else {
+            Duration::ZERO
+        };
+        inner.attempts = inner.attempts.saturating_add(1);
+        self.set_deadline(inner, reactor, delay);
+    }
+
+    fn set_deadline(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor, after: Duration) {
+        let deadline = Instant::now() + after;
+        inner.deadline = Some(deadline);
+        reactor.set_timer(deadline, self);
+    }
+
+    /// A descriptor is there: its greeting goes out as soon as it can.
+    fn shake_hands(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
+        let Some(fd) = inner.phase.fd() else { return };
+        let interest = Interest { read: true, write: matches!(inner.phase, Phase::Connecting(_)) };
+        if let Err(error) = self.group.watch_new(fd, self.key, interest) {
+            inner.break_off(self, Failure::System(error));
+            return;
+        }
+        inner.interest = interest;
+        let Some(core) = self.core.upgrade() else { return };
+        let mut config = Config::new(core.kind);
+        config.identity = inner.options.routing_id.clone();
+        config.limits.inline_bytes_max = INLINE_BYTES_MAX;
+        config.limits.message_bytes_max = u64::try_from(inner.options.maxmsgsize).ok();
+        inner.zmtp = Some(Box::new(Connection::new(config)));
+        if let Ok(handshake_ms @ 1..) = u64::try_from(inner.options.handshake_ivl) {
+            self.set_deadline(inner, reactor, Duration::from_millis(handshake_ms));
+        }
+    }
+
+    /// Feeds the handshake. True: it is done, and the connection has its pipe.
+    pub(super) fn handshake(self: &Arc<Self>, inner: &mut Inner) -> Result<bool, Failure> {
+        let Some(zmtp) = &mut inner.zmtp else { return Ok(false) };
+        let taken = zmtp.handle_handshake(inner.received.bytes()).map_err(Failure::Protocol)?;
+        let peer = zmtp.peer().map(|peer| peer.identity.clone());
+        inner.received.consume(taken);
+        let Some(identity) = peer else { return Ok(false) };
+        let Some(core) = self.core.upgrade() else { return Err(Failure::Refused) };
+        match inner.origin {
+            Origin::Connect { .. } => core.connected(self, self.pipe(), &identity),
+            Origin::Accepted => {
+                let ends = core.attach(self, &identity).ok_or(Failure::Refused)?;
+                self.set_pipe(ends.pipe);
+                inner.out = Some(ends.out);
+                inner.input = Some(ends.input);
+            }
+        }
+        inner.deadline = None;
+        inner.attempts = 0;
+        if let Phase::Handshake(fd) = mem::replace(&mut inner.phase, Phase::Offline) {
+            inner.phase = Phase::Traffic(fd);
+        }
+        Ok(true)
+    }
+
+    // Ending.
+
+    /// Sees to a connection that failed.
+    fn check_broken(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        reactor: &mut Reactor,
+        garbage: &mut Vec<crate::Message>,
+    ) {
+        if !matches!(inner.phase, Phase::Broken(..)) {
+            return;
+        }
+        // Closes the descriptor.
+        inner.phase = Phase::Offline;
+        inner.deadline = None;
+        inner.zmtp = None;
+        inner.control = Vec::new();
+        inner.control_sent = 0;
+        inner.received.clear();
+        inner.large = None;
+        inner.in_multipart = false;
+        inner.multipart_bytes = 0;
+        inner.subscription_bytes = 0;
+        if let Some(input) = &mut inner.input {
+            input.rollback(garbage);
+        }
+        if let Some(out) = &mut inner.out {
+            out.rewind();
+        }
+        match inner.origin {
+            Origin::Accepted => self.end(inner, garbage),
+            Origin::Connect { .. } => {
+                if let Some(core) = self.core.upgrade() {
+                    core.disconnected(self, self.pipe());
+                }
+                self.connect_later(inner, reactor);
+            }
+        }
+    }
+
+    fn check_closing(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        reactor: &mut Reactor,
+        garbage: &mut Vec<crate::Message>,
+    ) {
+        if !inner.closing {
+            return;
+        }
+        let given_up = inner.linger_deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let unsent = inner.out.as_ref().is_some_and(|out| out.has_pending());
+        match &inner.phase {
+            Phase::Traffic(_) if inner.is_flushed() => {
+                let Phase::Traffic(fd) = mem::replace(&mut inner.phase, Phase::Offline) else {
+                    return;
+                };
+                sys::shutdown_write(&fd);
+                inner.phase = Phase::Draining(fd);
+                self.watch(inner, Interest::READ);
+                self.set_deadline(inner, reactor, DRAIN);
+            }
+            Phase::Traffic(_) if given_up => self.end(inner, garbage),
+            Phase::Draining(_) | Phase::Ended | Phase::Traffic(_) => {}
+            _ if given_up || !unsent => self.end(inner, garbage),
+            _ => {}
+        }
+    }
+
+    fn end(self: &Arc<Self>, inner: &mut Inner, garbage: &mut Vec<crate::Message>) {
+        if let Some(fd) = inner.phase.fd() {
+            self.group.forget(fd);
+        }
+        inner.phase = Phase::Ended;
+        inner.deadline = None;
+        inner.zmtp = None;
+        inner.received.clear();
+        if let Some(mut out) = inner.out.take() {
+            out.discard(garbage);
+        }
+        inner.input = None;
+        inner.large = None;
+    }
+
+    /// The last step of a session that ended, with nothing held.
+    fn leave(self: &Arc<Self>) {
+        if let Some(core) = self.core.upgrade() {
+            core.ended(self.pipe());
+        }
+        self.group.remove(self.key);
+        self.context.session_ended();
+    }
+
+    fn drive_state(&self) -> &crate::drive::DriveState {
+        &self.drive
+    }
+}
+
+/// How long to wait before the next attempt; `None`: no more attempts. Random, so that many peers
+/// of one server that restarts do not come back at the same moment.
+fn reconnect_delay(options: &Options, attempts: u32) -> Option<Duration> {
+    let first_ms = u64::try_from(options.reconnect_ivl).ok()?;
+    let max_ms = u64::try_from(options.reconnect_ivl_max).unwrap_or(0);
+    let base_ms = if max_ms > first_ms {
+        first_ms.saturating_mul(1 << attempts.min(20)).min(max_ms)
+    } else {
+        first_ms
+    };
+    let jitter_ms = if first_ms > 0 { sys::random_u64() % first_ms } else { 0 };
+    Some(Duration::from_millis(base_ms + jitter_ms))
+}
+
+impl Inner {
+    /// The descriptor turned out to be connected.
+    pub(super) fn become_connected(&mut self) -> Result<(), Failure> {
+        if let Phase::Connecting(fd) = mem::replace(&mut self.phase, Phase::Offline) {
+            // A connect to a free port of the ephemeral range may meet itself.
+            let own = sys::is_self_connected(&fd);
+            self.phase = Phase::Handshake(fd);
+            if own {
+                return Err(Failure::System(io::ErrorKind::ConnectionRefused.into()));
+            }
+        }
+        Ok(())
+    }
+}

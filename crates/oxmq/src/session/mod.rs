@@ -1,0 +1,329 @@
+//! One connection of a socket: the descriptor, the protocol, and the connection's ends of a pipe.
+//!
+//! Any thread may drive a session; its state word (see [`crate::drive`]) says who does. What only
+//! the session's own I/O thread does (connecting, deadlines, ending) is in [`lifecycle`]; what
+//! every driver does (read, decode, write) in [`pump`].
+
+mod lifecycle;
+mod pump;
+mod receive_buffer;
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use oxmq_zmtp::Connection;
+use parking_lot::Mutex;
+
+use crate::Message;
+use crate::context::ContextCore;
+use crate::drive::{DriveState, Work};
+use crate::endpoint::Endpoint;
+use crate::option::Options;
+use crate::pipe::{ArenaReader, SlotWriter};
+use crate::reactor::{Group, Io};
+use crate::socket::core::Core;
+use crate::socket::pipes::PipeId;
+use crate::sys::{Fd, Instant, Interest};
+
+use receive_buffer::ReceiveBuffer;
+
+/// One connection, or the making of one, over and over.
+pub(crate) struct Session {
+    drive: DriveState,
+    core: Weak<Core>,
+    context: Arc<ContextCore>,
+    group: Arc<Group>,
+    /// Its place in the group, and its key in the group's epoll.
+    key: usize,
+    pipe: AtomicU64,
+    orders: AtomicU8,
+    linger_ms: AtomicI32,
+    /// It waits in its I/O thread's inbox already.
+    queued: AtomicBool,
+    /// Subscriptions to be sent, in order; outside the arena, since they never count against HWM.
+    subscriptions: Mutex<Vec<(bool, Vec<u8>)>>,
+    resolved: Mutex<Option<io::Result<Vec<SocketAddr>>>>,
+    /// Touched only by whoever holds `drive`.
+    inner: UnsafeCell<Inner>,
+}
+
+// SAFETY: `inner` is reached only through `Session::try_hold`, which gives it to one thread at a
+// time; everything else is `Sync` by itself.
+unsafe impl Sync for Session {}
+// SAFETY: all parts may move between threads.
+unsafe impl Send for Session {}
+
+/// What the owner asks of the session's I/O thread.
+mod order {
+    pub(super) const START: u8 = 1;
+    pub(super) const CLOSE: u8 = 2;
+    pub(super) const RESOLVED: u8 = 4;
+}
+
+/// What only the driver touches.
+pub(crate) struct Inner {
+    phase: Phase,
+    origin: Origin,
+    options: Box<Options>,
+    zmtp: Option<Box<Connection>>,
+    out: Option<ArenaReader>,
+    input: Option<SlotWriter<Message>>,
+    /// Bytes outside the arena: handshake, PONGs, subscriptions; and how many of them are sent.
+    control: Vec<u8>,
+    control_sent: usize,
+    received: ReceiveBuffer,
+    large: Option<Box<LargeBody>>,
+    /// Bytes and parts of the incomplete message at the end of `input`.
+    multipart_bytes: u64,
+    in_multipart: bool,
+    /// Bytes of subscriptions that the peer holds here.
+    subscription_bytes: usize,
+    /// What the epoll watches the descriptor for.
+    interest: Interest,
+    /// When the present phase has lasted too long (or, offline, long enough).
+    deadline: Option<Instant>,
+    linger_deadline: Option<Instant>,
+    closing: bool,
+    /// Attempts since the last connection that worked.
+    attempts: u32,
+    last_room_bytes: usize,
+    discards_input: bool,
+}
+
+/// Where the connection stands.
+enum Phase {
+    /// No descriptor: not started, or waiting to try again.
+    Offline,
+    Resolving,
+    Connecting(Fd),
+    Handshake(Fd),
+    Traffic(Fd),
+    /// Everything is sent and said; only the peer's end of stream is awaited.
+    Draining(Fd),
+    /// The connection failed; the I/O thread has not yet seen to it.
+    Broken(Fd, Failure),
+    Ended,
+}
+
+/// How a session came about.
+enum Origin {
+    /// By `connect`: it tries again for ever, and its pipe outlives its connections.
+    Connect { endpoint: Endpoint, addresses: Vec<crate::sys::SockAddr> },
+    /// By `bind`: pipe and session end with the connection.
+    Accepted,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The peer closed it.
+    EndOfStream,
+    /// The peer broke the protocol, or cannot be talked to.
+    Protocol(oxmq_zmtp::ProtocolError),
+    System(io::Error),
+    /// The socket takes no more peers.
+    Refused,
+    TimedOut,
+    /// The peer announced or sent more than is allowed.
+    TooMuch(&'static str),
+}
+
+/// A body too long for the receive buffer, collected in its own.
+struct LargeBody {
+    body: Vec<u8>,
+    body_bytes: u64,
+    more: bool,
+    command: bool,
+}
+
+impl Session {
+    /// A session that will connect, over and over.
+    pub(crate) fn connect(
+        core: &Arc<Core>,
+        group: Arc<Group>,
+        endpoint: Endpoint,
+        options: Options,
+        ends: (ArenaReader, SlotWriter<Message>),
+    ) -> Arc<Session> {
+        let origin = Origin::Connect { endpoint, addresses: Vec::new() };
+        let (out, input) = ends;
+        Session::new(core, group, origin, Phase::Offline, options, Some(out), Some(input))
+    }
+
+    /// A session over an accepted connection.
+    pub(crate) fn accepted(
+        core: &Arc<Core>,
+        group: Arc<Group>,
+        fd: Fd,
+        options: Options,
+    ) -> Arc<Session> {
+        Session::new(core, group, Origin::Accepted, Phase::Handshake(fd), options, None, None)
+    }
+
+    fn new(
+        core: &Arc<Core>,
+        group: Arc<Group>,
+        origin: Origin,
+        phase: Phase,
+        options: Options,
+        out: Option<ArenaReader>,
+        input: Option<SlotWriter<Message>>,
+    ) -> Arc<Session> {
+        core.context.session_started();
+        group.clone().insert(|key| {
+            Arc::new(Session {
+                context: core.context.clone(),
+                drive: DriveState::new(true),
+                core: Arc::downgrade(core),
+                group,
+                key,
+                pipe: AtomicU64::new(PipeId::NOWHERE.to_bits()),
+                orders: AtomicU8::new(order::START),
+                linger_ms: AtomicI32::new(-1),
+                queued: AtomicBool::new(false),
+                subscriptions: Mutex::new(Vec::new()),
+                resolved: Mutex::new(None),
+                inner: UnsafeCell::new(Inner {
+                    phase,
+                    origin,
+                    options: Box::new(options),
+                    zmtp: None,
+                    out,
+                    input,
+                    control: Vec::new(),
+                    control_sent: 0,
+                    received: ReceiveBuffer::default(),
+                    large: None,
+                    multipart_bytes: 0,
+                    in_multipart: false,
+                    subscription_bytes: 0,
+                    interest: Interest::NONE,
+                    deadline: None,
+                    linger_deadline: None,
+                    closing: false,
+                    attempts: 0,
+                    last_room_bytes: 0,
+                    discards_input: core.discards_input,
+                }),
+            })
+        })
+    }
+
+    /// The name of its pipe; set once, before the pipe is used.
+    pub(crate) fn set_pipe(&self, pipe: PipeId) {
+        self.pipe.store(pipe.to_bits(), Ordering::Release);
+    }
+
+    fn pipe(&self) -> PipeId {
+        PipeId::from_bits(self.pipe.load(Ordering::Acquire))
+    }
+
+    fn io(&self) -> &Arc<Io> {
+        self.group.io()
+    }
+
+    // What the socket asks for.
+
+    /// Messages were published. True: nobody will look at them unless asked to.
+    #[inline]
+    pub(crate) fn request_write(&self) -> bool {
+        self.drive.request(Work::WRITE)
+    }
+
+    /// Leaves the session's work to its I/O thread.
+    pub(crate) fn kick(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.io().post(crate::reactor::Job::Drive(self.clone()));
+        }
+    }
+
+    /// Writes on the calling thread what is to be written.
+    pub(crate) fn write_now(self: &Arc<Self>) {
+        self.drive(Work::WRITE);
+    }
+
+    /// Reads on, on the calling thread: the pipe has room again.
+    pub(crate) fn resume(self: &Arc<Self>) {
+        self.drive(Work::READ);
+    }
+
+    /// Queues a subscription; called under the socket's lock. True: ask for a drive.
+    pub(crate) fn queue_subscription(&self, add: bool, prefix: &[u8]) -> bool {
+        self.subscriptions.lock().push((add, prefix.to_vec()));
+        self.drive.request(Work::WRITE)
+    }
+
+    pub(crate) fn forget_subscriptions(&self) {
+        self.subscriptions.lock().clear();
+    }
+
+    /// Starts the session's life.
+    pub(crate) fn start(self: &Arc<Self>) {
+        self.io().post(crate::reactor::Job::Attend(self.clone()));
+    }
+
+    /// The socket is done with the session: what was sent lingers, then it ends.
+    pub(crate) fn close(self: &Arc<Self>, linger_ms: i32) {
+        self.linger_ms.store(linger_ms, Ordering::Relaxed);
+        self.orders.fetch_or(order::CLOSE, Ordering::Release);
+        self.start();
+    }
+
+    /// The addresses of the endpoint's name are known.
+    fn set_resolved(self: &Arc<Self>, result: io::Result<Vec<SocketAddr>>) {
+        *self.resolved.lock() = Some(result);
+        self.orders.fetch_or(order::RESOLVED, Ordering::Release);
+        self.start();
+    }
+
+    // Driving.
+
+    /// Drives the connection on the calling thread, if nobody else does; whoever does will look
+    /// again.
+    pub(crate) fn drive(self: &Arc<Self>, work: Work) {
+        if !self.drive.try_take(work) {
+            return;
+        }
+        let mut garbage = Vec::new();
+        // SAFETY: `try_take` made this thread the driver; `inner` is not used after `release`.
+        let inner = unsafe { &mut *self.inner.get() };
+        let mut asks_for_attention;
+        loop {
+            let work = self.drive.begin_pass();
+            asks_for_attention = self.pump(inner, work, &mut garbage);
+            if self.drive.release(inner.is_parked()) {
+                break;
+            }
+        }
+        if asks_for_attention {
+            self.start();
+        }
+        drop(garbage);
+    }
+
+    /// The epoll found the descriptor ready.
+    pub(crate) fn drive_event(self: &Arc<Self>, readable: bool, writable: bool) {
+        match (readable, writable) {
+            (true, false) => self.drive(Work::READ),
+            (false, true) => self.drive(Work::WRITE),
+            _ => self.drive(Work::BOTH),
+        }
+    }
+
+    /// Called by the I/O thread for a job in its inbox.
+    pub(crate) fn drive_queued(self: &Arc<Self>) {
+        self.queued.store(false, Ordering::Release);
+        self.drive(Work::WRITE);
+    }
+}
+
+impl Inner {
+    /// Nothing that a producer publishes can be written now: no connection, or its buffer is full
+    /// and its epoll says when it is not.
+    fn is_parked(&self) -> bool {
+        !matches!(self.phase, Phase::Traffic(_)) || self.interest.write
+    }
+}

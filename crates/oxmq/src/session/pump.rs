@@ -1,0 +1,466 @@
+//! What every driver does: read, decode, and hand messages on; gather, and write.
+
+use std::io;
+use std::sync::Arc;
+
+use oxmq_zmtp::wire::command::legacy_subscription;
+use oxmq_zmtp::{Decoded, Event};
+
+use super::{Failure, Inner, LargeBody, Phase, Session};
+use crate::Message;
+use crate::drive::Work;
+use crate::pipe::IoVecs;
+use crate::sys::{self, Interest};
+
+/// The most that one write takes from the arena. Arbitrary; a socket buffer holds a few of these.
+const WRITE_BYTES: usize = 256 * 1024;
+/// Writes of one drive before other connections have their turn.
+const WRITES_MAX: usize = 8;
+/// Reads of one drive before other connections have their turn.
+const READS_MAX: usize = 4;
+/// A long body gets a buffer of at most this before any of it has arrived, and grows with what
+/// does: nothing is allocated on a peer's word.
+const BODY_BYTES_FIRST: usize = 256 * 1024;
+/// What the parts of a single message may add up to.
+const MULTIPART_BYTES_MAX: u64 = 8 << 30;
+/// What one peer's subscriptions may add up to.
+const SUBSCRIPTION_BYTES_MAX: usize = 256 << 20;
+/// What one subscription costs beside its bytes, roughly.
+const SUBSCRIPTION_BYTES_EACH: usize = 64;
+
+/// What the decoding of the bytes at hand came to.
+#[derive(PartialEq, Eq)]
+enum Decoding {
+    /// More bytes are needed.
+    Hungry,
+    /// RCVHWM is reached; the reader of the pipe will say when to go on.
+    Full,
+}
+
+impl Session {
+    /// One pass over the connection. True: the I/O thread must attend to it.
+    pub(super) fn pump(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        work: Work,
+        garbage: &mut Vec<Message>,
+    ) -> bool {
+        let pumped = match inner.phase {
+            Phase::Handshake(_) | Phase::Traffic(_) => self.pump_stream(inner, work, garbage),
+            Phase::Connecting(_) => self.pump_connecting(inner, work, garbage),
+            Phase::Draining(_) => Self::drain(inner),
+            Phase::Broken(..) => return true,
+            Phase::Offline | Phase::Resolving | Phase::Ended => return false,
+        };
+        inner.received.settle();
+        if let Err(failure) = pumped {
+            inner.break_off(self, failure);
+            return true;
+        }
+        inner.closing && inner.is_flushed()
+    }
+
+    /// The connection stands as soon as a first byte of the greeting can be written.
+    fn pump_connecting(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        work: Work,
+        garbage: &mut Vec<Message>,
+    ) -> Result<(), Failure> {
+        let Some(fd) = inner.phase.fd() else { return Ok(()) };
+        sys::socket_error(fd)?;
+        self.gather_control(inner);
+        match inner.write_some(garbage) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(()),
+            Err(error) => return Err(Failure::System(error)),
+        }
+        inner.become_connected()?;
+        self.pump_stream(inner, work, garbage)
+    }
+
+    fn pump_stream(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        work: Work,
+        garbage: &mut Vec<Message>,
+    ) -> Result<(), Failure> {
+        if work.reads() {
+            self.read(inner)?;
+        }
+        self.write(inner, garbage)
+    }
+
+    // In.
+
+    fn read(self: &Arc<Self>, inner: &mut Inner) -> Result<(), Failure> {
+        for _ in 0..READS_MAX {
+            if self.decode(inner)? == Decoding::Full {
+                return self.stop_reading(inner);
+            }
+            match inner.read_some() {
+                Ok(0) => return Err(Failure::EndOfStream),
+                Ok(read) => {
+                    if self.decode(inner)? == Decoding::Full {
+                        return self.stop_reading(inner);
+                    }
+                    // A short read emptied the kernel's buffer.
+                    if read < inner.last_room_bytes {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(Failure::System(error)),
+            }
+        }
+        self.watch(inner, Interest { read: true, write: inner.interest.write });
+        Ok(())
+    }
+
+    /// At RCVHWM nothing more is read, and the epoll must not keep saying that there is something.
+    fn stop_reading(&self, inner: &mut Inner) -> Result<(), Failure> {
+        self.watch(inner, Interest { read: false, write: inner.interest.write });
+        Ok(())
+    }
+
+    /// Decodes what has been read, as far as the pipe has room, and publishes it at once.
+    fn decode(self: &Arc<Self>, inner: &mut Inner) -> Result<Decoding, Failure> {
+        if let Phase::Handshake(_) = inner.phase
+            && !self.handshake(inner)?
+        {
+            return Ok(Decoding::Hungry);
+        }
+        let decoded = self.decode_frames(inner);
+        if let Some(input) = &mut inner.input
+            && input.publish()
+            && let Some(core) = self.core.upgrade()
+        {
+            core.readable(self.pipe());
+        }
+        decoded
+    }
+
+    fn decode_frames(self: &Arc<Self>, inner: &mut Inner) -> Result<Decoding, Failure> {
+        loop {
+            if let Some(large) = &mut inner.large {
+                let bytes = inner.received.bytes();
+                let taken = bytes.len().min(large.missing());
+                large.reserve(taken)?;
+                large.body.extend_from_slice(&bytes[..taken]);
+                inner.received.consume(taken);
+                if large.missing() > 0 {
+                    return Ok(Decoding::Hungry);
+                }
+                if !inner.in_multipart && !inner.has_room() {
+                    return Ok(Decoding::Full);
+                }
+                let Some(large) = inner.large.take() else { continue };
+                self.take_large(inner, *large)?;
+                continue;
+            }
+            if !inner.in_multipart && !inner.has_room() {
+                return Ok(Decoding::Full);
+            }
+            let Some(zmtp) = &mut inner.zmtp else { return Ok(Decoding::Hungry) };
+            match zmtp.decode(inner.received.bytes()).map_err(Failure::Protocol)? {
+                Decoded::Incomplete => return Ok(Decoding::Hungry),
+                Decoded::Message { more, body, consumed } => {
+                    let body = Message::from(body);
+                    inner.received.consume(consumed);
+                    self.take_message(inner, body, more)?;
+                }
+                Decoded::Large { more, header_bytes, body_bytes } => {
+                    inner.received.consume(header_bytes);
+                    inner.large =
+                        Some(Box::new(LargeBody { body: Vec::new(), body_bytes, more, command: false }));
+                }
+                Decoded::LargeCommand { header_bytes, body_bytes } => {
+                    inner.received.consume(header_bytes);
+                    let body_bytes = body_bytes as u64;
+                    inner.large = Some(Box::new(LargeBody {
+                        body: Vec::new(),
+                        body_bytes,
+                        more: false,
+                        command: true,
+                    }));
+                }
+                Decoded::Command { event, consumed } => {
+                    inner.received.consume(consumed);
+                    self.take_event(inner, event)?;
+                }
+                // The mechanisms built here are transparent.
+                Decoded::Sealed { .. } => {
+                    return Err(Failure::Protocol(oxmq_zmtp::ProtocolError::NotReady));
+                }
+            }
+        }
+    }
+
+    fn take_large(self: &Arc<Self>, inner: &mut Inner, large: LargeBody) -> Result<(), Failure> {
+        if large.command {
+            let Some(zmtp) = &mut inner.zmtp else { return Ok(()) };
+            let event = zmtp.handle_command(&large.body).map_err(Failure::Protocol)?;
+            return self.take_event(inner, event);
+        }
+        self.take_message(inner, Message::from(large.body), large.more)
+    }
+
+    #[inline]
+    fn take_message(&self, inner: &mut Inner, mut body: Message, more: bool) -> Result<(), Failure> {
+        if inner.discards_input {
+            return self.take_discarded(inner, &body, more);
+        }
+        if more || inner.in_multipart {
+            inner.multipart_bytes += body.len() as u64 + 64;
+            if inner.multipart_bytes > MULTIPART_BYTES_MAX {
+                return Err(Failure::TooMuch("a multipart message without end"));
+            }
+            inner.in_multipart = more;
+            if !more {
+                inner.multipart_bytes = 0;
+            }
+        }
+        if let Some(input) = &mut inner.input {
+            body.set_more(more);
+            input.push(body, !more);
+        }
+        Ok(())
+    }
+
+    /// A message to a type that receives none: in ZMTP 3.0 it may be a subscription.
+    #[cold]
+    fn take_discarded(&self, inner: &mut Inner, body: &Message, more: bool) -> Result<(), Failure> {
+        let first = !inner.in_multipart;
+        inner.in_multipart = more;
+        if first
+            && !more
+            && self.core.upgrade().is_some_and(|core| core.takes_subscriptions)
+            && let Some((add, prefix)) = legacy_subscription(body)
+        {
+            let prefix = prefix.to_vec();
+            return self.take_subscription(inner, add, &prefix);
+        }
+        Ok(())
+    }
+
+    fn take_event(self: &Arc<Self>, inner: &mut Inner, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Subscribe(prefix) => self.take_subscription(inner, true, &prefix),
+            Event::Cancel(prefix) => self.take_subscription(inner, false, &prefix),
+            // The PONG is among what `write` sends; the others ask for nothing.
+            Event::Ping { .. } | Event::Pong(_) | Event::Error(_) | Event::Unknown(_) => Ok(()),
+        }
+    }
+
+    fn take_subscription(&self, inner: &mut Inner, add: bool, prefix: &[u8]) -> Result<(), Failure> {
+        let bytes = prefix.len() + SUBSCRIPTION_BYTES_EACH;
+        if add {
+            inner.subscription_bytes += bytes;
+            if inner.subscription_bytes > SUBSCRIPTION_BYTES_MAX {
+                return Err(Failure::TooMuch("subscriptions without end"));
+            }
+        } else {
+            inner.subscription_bytes = inner.subscription_bytes.saturating_sub(bytes);
+        }
+        if let Some(core) = self.core.upgrade()
+            && core.takes_subscriptions
+        {
+            core.peer_subscription(self.pipe(), add, prefix);
+        }
+        Ok(())
+    }
+
+    // Out.
+
+    fn write(self: &Arc<Self>, inner: &mut Inner, garbage: &mut Vec<Message>) -> Result<(), Failure> {
+        self.gather_control(inner);
+        for _ in 0..WRITES_MAX {
+            if inner.is_flushed() {
+                break;
+            }
+            match inner.write_some(garbage) {
+                Ok(wake_writer) => {
+                    if wake_writer && let Some(core) = self.core.upgrade() {
+                        core.writable(self.pipe());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.watch(inner, Interest { read: inner.interest.read, write: true });
+                    return Ok(());
+                }
+                Err(error) => return Err(Failure::System(error)),
+            }
+        }
+        // With work left, the epoll says at once that there is room: others have their turn first.
+        let write = !inner.is_flushed();
+        self.watch(inner, Interest { read: inner.interest.read, write });
+        Ok(())
+    }
+
+    /// Collects what is sent outside the arena.
+    fn gather_control(&self, inner: &mut Inner) {
+        let Some(zmtp) = &mut inner.zmtp else { return };
+        zmtp.poll_transmit(&mut inner.control);
+        if matches!(inner.phase, Phase::Traffic(_)) {
+            let mut subscriptions = self.subscriptions.lock();
+            for (add, prefix) in subscriptions.drain(..) {
+                if add {
+                    zmtp.subscribe(&prefix, &mut inner.control);
+                } else {
+                    zmtp.cancel(&prefix, &mut inner.control);
+                }
+            }
+        }
+    }
+
+    /// Tells the epoll what to watch the descriptor for, if that changed.
+    pub(super) fn watch(&self, inner: &mut Inner, interest: Interest) {
+        if inner.interest == interest {
+            return;
+        }
+        if let Some(fd) = inner.phase.fd() {
+            self.group.watch(fd, self.key, interest);
+            inner.interest = interest;
+        }
+    }
+
+    // The end.
+
+    /// Reads and forgets until the peer ends the stream.
+    fn drain(inner: &mut Inner) -> Result<(), Failure> {
+        loop {
+            inner.received.clear();
+            match inner.read_some() {
+                Ok(0) => return Err(Failure::EndOfStream),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(Failure::System(error)),
+            }
+        }
+    }
+}
+
+impl Inner {
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        self.input.as_mut().is_none_or(|input| input.has_room())
+    }
+
+    /// Whether everything that was to be sent is.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.control_sent == self.control.len()
+            && (!matches!(self.phase, Phase::Traffic(_))
+                || self.out.as_ref().is_none_or(|out| !out.has_pending()))
+    }
+
+    /// One read, into a long body that is being collected, or into the buffer.
+    fn read_some(&mut self) -> io::Result<usize> {
+        let Some(fd) = self.phase.fd() else { return Ok(0) };
+        if let Some(large) = &mut self.large
+            && self.received.is_empty()
+        {
+            let missing = large.missing();
+            large.reserve(missing.min(BODY_BYTES_FIRST.max(large.body.len())))?;
+            let room = large.body.spare_capacity_mut();
+            let room_bytes = room.len().min(missing);
+            let read = sys::read(fd, &mut room[..room_bytes])?;
+            // SAFETY: `read` bytes behind the old end were just filled.
+            unsafe { large.body.set_len(large.body.len() + read) };
+            self.last_room_bytes = room_bytes;
+            return Ok(read);
+        }
+        let room = self.received.room();
+        self.last_room_bytes = room.len();
+        let read = sys::read(fd, room)?;
+        self.received.filled(read);
+        Ok(read)
+    }
+
+    /// One write. True: the writer of the pipe waits for the room this made.
+    fn write_some(&mut self, garbage: &mut Vec<Message>) -> io::Result<bool> {
+        let (Some(fd), Some(zmtp)) = (self.phase.fd(), &self.zmtp) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let traffic = matches!(self.phase, Phase::Traffic(_)) && zmtp.is_ready();
+        let control_bytes = self.control.len() - self.control_sent;
+        let mut slices = IoVecs::new();
+        let at_boundary = self.out.as_ref().is_none_or(|out| out.at_boundary());
+        if control_bytes > 0 && at_boundary {
+            slices.push(&self.control[self.control_sent..]);
+        }
+        if traffic && let Some(out) = &self.out {
+            out.gather(&mut slices, WRITE_BYTES);
+        }
+        let written = sys::write(fd, slices.as_slices())?;
+
+        let control = if at_boundary { written.min(control_bytes) } else { 0 };
+        self.control_sent += control;
+        if self.control_sent == self.control.len() && !self.control.is_empty() {
+            self.control = Vec::new();
+            self.control_sent = 0;
+        }
+        let Some(out) = self.out.as_mut().filter(|_| written > control) else { return Ok(false) };
+        Ok(out.advance(written - control, garbage).wake_writer)
+    }
+
+    /// The connection is of no more use. The descriptor is watched no longer, so that nobody is
+    /// told of it again; the I/O thread does the rest.
+    pub(super) fn break_off(&mut self, session: &Session, failure: Failure) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        self.phase = match phase.into_fd() {
+            Some(fd) => {
+                session.group.forget(&fd);
+                Phase::Broken(fd, failure)
+            }
+            None => Phase::Ended,
+        };
+        self.interest = Interest::NONE;
+    }
+}
+
+impl LargeBody {
+    fn missing(&self) -> usize {
+        (self.body_bytes - self.body.len() as u64) as usize
+    }
+
+    /// Makes room for `bytes` more, or says that memory is short.
+    fn reserve(&mut self, bytes: usize) -> io::Result<()> {
+        let room = self.body.capacity() - self.body.len();
+        if room >= bytes {
+            return Ok(());
+        }
+        // The last buffer is exact: no doubling beyond the body's end.
+        self.body.try_reserve_exact(bytes).map_err(|_| io::ErrorKind::OutOfMemory.into())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::System(error)
+    }
+}
+
+impl Phase {
+    pub(super) fn fd(&self) -> Option<&sys::Fd> {
+        match self {
+            Phase::Connecting(fd)
+            | Phase::Handshake(fd)
+            | Phase::Traffic(fd)
+            | Phase::Draining(fd)
+            | Phase::Broken(fd, _) => Some(fd),
+            Phase::Offline | Phase::Resolving | Phase::Ended => None,
+        }
+    }
+
+    fn into_fd(self) -> Option<sys::Fd> {
+        match self {
+            Phase::Connecting(fd)
+            | Phase::Handshake(fd)
+            | Phase::Traffic(fd)
+            | Phase::Draining(fd)
+            | Phase::Broken(fd, _) => Some(fd),
+            Phase::Offline | Phase::Resolving | Phase::Ended => None,
+        }
+    }
+}

@@ -1,0 +1,519 @@
+//! What all handles of a socket share: its state behind one lock, and the connections' way to it.
+
+use std::mem;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::context::ContextCore;
+use crate::option::Options;
+use crate::pattern::{Pattern, Refusal};
+use crate::pipe::{ArenaReader, SlotReader, SlotWriter, arena, slots};
+use crate::reactor::{Group, Io, ListenerId};
+use crate::session::Session;
+use crate::socket::pipes::{After, Link, Output, PeerNews, Pipe, PipeId, Pipes};
+use crate::socket::spin::Spin;
+use crate::socket::waiters::{Events, Waiters};
+use crate::sys::Instant;
+use crate::{Message, SocketType};
+
+/// A sender whose last write to an idle connection is older than this is not streaming, and
+/// writes to the kernel itself. Measured: a wake-up of the I/O thread costs about as much.
+const STREAMING: Duration = Duration::from_micros(20);
+
+/// One socket. Lock order: a connection's driver may take `state`; nobody who holds `state` waits
+/// for anything but the short leaf locks of groups, inboxes and pools.
+pub(crate) struct Core {
+    pub(crate) context: Arc<ContextCore>,
+    pub(crate) kind: SocketType,
+    pub(crate) state: Mutex<State>,
+    pub(crate) spin: Spin,
+    /// The epoll groups of its connections, one per I/O thread that serves any.
+    groups: Mutex<Vec<Arc<Group>>>,
+    pub(crate) discards_input: bool,
+    pub(crate) takes_subscriptions: bool,
+}
+
+pub(crate) struct State {
+    pub(crate) pattern: Box<dyn Pattern>,
+    pub(crate) pipes: Pipes,
+    pub(crate) waiters: Waiters,
+    pub(crate) options: Options,
+    pub(crate) endpoints: Vec<(String, Attached)>,
+    phase: Phase,
+    /// Messages received so far.
+    pub(crate) received: u64,
+    /// When a send last found its connection idle. Receiving forgets it: who takes turns does
+    /// not stream.
+    kicked_at: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The context is being terminated: only closing is left.
+    Terminated,
+    Closed,
+}
+
+/// What a call to `bind` or `connect` made.
+pub(crate) enum Attached {
+    Listener(Arc<Io>, ListenerId),
+    InprocName(String),
+    Connector(Arc<Session>, PipeId),
+    InprocPipe(PipeId),
+}
+
+/// The connection's ends of a pipe.
+pub(crate) struct SessionEnds {
+    pub(crate) pipe: PipeId,
+    pub(crate) out: ArenaReader,
+    pub(crate) input: SlotWriter<Message>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        context: Arc<ContextCore>,
+        kind: SocketType,
+        pattern: Box<dyn Pattern>,
+    ) -> Arc<Core> {
+        Arc::new(Core {
+            context,
+            kind,
+            discards_input: pattern.discards_input(),
+            takes_subscriptions: pattern.takes_subscriptions(),
+            spin: Spin::new(),
+            groups: Mutex::new(Vec::new()),
+            state: Mutex::new(State {
+                pattern,
+                pipes: Pipes::default(),
+                waiters: Waiters::default(),
+                options: Options { socket_type: type_number(kind), ..Options::default() },
+                endpoints: Vec::new(),
+                phase: Phase::Open,
+                received: 0,
+                kicked_at: Instant::from_ns(0),
+            }),
+        })
+    }
+
+    // Operations that never wait.
+
+    /// Sends a whole message, or nothing.
+    #[inline]
+    pub(crate) fn try_send(&self, parts: &mut [Message]) -> Result<(), Refusal> {
+        let mut state = self.state.lock();
+        let sent = state.send(parts);
+        self.finish(state);
+        sent
+    }
+
+    /// Receives one part.
+    #[inline]
+    pub(crate) fn try_recv(&self) -> Result<Message, Refusal> {
+        self.retry_after_resume(State::recv)
+    }
+
+    /// Receives all the parts of a message (or those that are left of one begun).
+    pub(crate) fn try_recv_multipart(&self) -> Result<Vec<Message>, Refusal> {
+        self.retry_after_resume(|state| state.recv_multipart())
+    }
+
+    /// Runs `receive`; once more if that let a connection read on that had stopped at RCVHWM.
+    #[inline]
+    pub(crate) fn retry_after_resume<T>(
+        &self,
+        mut receive: impl FnMut(&mut State) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        loop {
+            let mut state = self.state.lock();
+            let received = receive(&mut state);
+            let resumed = !state.pipes.after.resumes.is_empty();
+            self.finish(state);
+            match received {
+                Err(Refusal::Again) if resumed => {}
+                received => return received,
+            }
+        }
+    }
+
+    /// What can be done now.
+    pub(crate) fn events(&self) -> Result<Events, Refusal> {
+        self.retry_after_resume(|state| {
+            state.check()?;
+            let events = state.pattern.events(&mut state.pipes);
+            // A connection that reads on may bring more; one pass is enough to know of any.
+            let resumed = !state.pipes.after.resumes.is_empty();
+            if resumed && !events.intersects(Events::IN) { Err(Refusal::Again) } else { Ok(events) }
+        })
+    }
+
+    pub(crate) fn subscribe(&self, add: bool, prefix: &[u8]) -> Result<(), Refusal> {
+        self.with(|state| {
+            state.check()?;
+            state.pattern.subscribe(&mut state.pipes, add, prefix)
+        })
+    }
+
+    /// Runs `f` under the lock, then what it left to do.
+    #[inline]
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        let result = f(&mut state);
+        self.finish(state);
+        result
+    }
+
+    /// Releases the lock, then does what had to wait for that.
+    #[inline]
+    pub(crate) fn finish(&self, mut state: MutexGuard<'_, State>) {
+        if !state.pipes.after.is_empty() {
+            let after = mem::take(&mut state.pipes.after);
+            let inline = state.writes_inline(&after);
+            drop(state);
+            run(after, inline);
+        }
+    }
+
+    // What connections and other sockets tell.
+
+    /// A connection of a bound endpoint finished its handshake: it gets a pipe. `None`: this
+    /// socket takes no more peers.
+    pub(crate) fn attach(&self, session: &Arc<Session>, identity: &[u8]) -> Option<SessionEnds> {
+        self.with(|state| {
+            state.check().ok()?;
+            let link = Link::Session(session.clone());
+            let (id, out, input) = state.new_session_pipe(link);
+            if !state.pattern.attach(&mut state.pipes, id) {
+                state.pipes.remove(id);
+                return None;
+            }
+            state.pipe_connected(id, identity, session);
+            Some(SessionEnds { pipe: id, out, input })
+        })
+    }
+
+    /// The connection of an endpoint connected to finished its handshake.
+    pub(crate) fn connected(&self, session: &Arc<Session>, id: PipeId, identity: &[u8]) {
+        self.with(|state| {
+            if state.options.immediate {
+                state.pattern.attach(&mut state.pipes, id);
+            }
+            state.pipe_connected(id, identity, session);
+        });
+    }
+
+    /// The connection of an endpoint connected to is gone; another will be tried.
+    pub(crate) fn disconnected(&self, session: &Session, id: PipeId) {
+        self.with(|state| {
+            session.forget_subscriptions();
+            if let Some(pipe) = state.pipes.get(id) {
+                pipe.connected = false;
+                state.pattern.disconnected(&mut state.pipes, id);
+                if state.options.immediate {
+                    state.pattern.detach(&mut state.pipes, id);
+                }
+                state.notify(Events::PEERS);
+            }
+        });
+    }
+
+    /// The pipe's other end is gone for good.
+    pub(crate) fn ended(&self, id: PipeId) {
+        self.with(|state| state.end_pipe(id));
+    }
+
+    /// The pipe has input, and its reader had gone to sleep.
+    pub(crate) fn readable(&self, id: PipeId) {
+        self.with(|state| {
+            state.pattern.readable(id);
+            state.notify(Events::IN);
+        });
+    }
+
+    /// The pipe has room, and its writer waited for it.
+    pub(crate) fn writable(&self, id: PipeId) {
+        self.with(|state| {
+            state.pattern.writable(id);
+            state.notify(Events::OUT);
+        });
+    }
+
+    pub(crate) fn peer_subscription(&self, id: PipeId, add: bool, prefix: &[u8]) {
+        self.with(|state| {
+            if state.pipes.get(id).is_some() {
+                state.pattern.peer_subscription(&mut state.pipes, id, add, prefix);
+                state.notify(Events::PEERS);
+            }
+        });
+    }
+
+    fn peer_news(&self, id: PipeId, news: PeerNews) {
+        match news {
+            PeerNews::Readable => self.readable(id),
+            PeerNews::Writable => self.writable(id),
+            PeerNews::Subscription(add, prefix) => self.peer_subscription(id, add, &prefix),
+            PeerNews::Ended => self.ended(id),
+        }
+    }
+
+    // Groups.
+
+    /// The epoll group of this socket's connections that `io` serves.
+    pub(crate) fn group(&self, io: &Arc<Io>) -> std::io::Result<Arc<Group>> {
+        let mut groups = self.groups.lock();
+        if let Some(group) = groups.iter().find(|group| Arc::ptr_eq(group.io(), io)) {
+            return Ok(group.clone());
+        }
+        let group = Group::new(io)?;
+        groups.push(group.clone());
+        Ok(group)
+    }
+
+    pub(crate) fn groups(&self) -> Vec<Arc<Group>> {
+        self.groups.lock().clone()
+    }
+
+    // Ends.
+
+    /// The context is being terminated: every call ends.
+    pub(crate) fn terminate(&self) {
+        self.with(|state| {
+            if state.phase == Phase::Open {
+                state.phase = Phase::Terminated;
+                state.waiters.notify_all(&mut state.pipes.after.wakes);
+            }
+        });
+    }
+
+    /// Closes the socket; false if it was closed before. What was sent lingers.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closed {
+            return false;
+        }
+        state.phase = Phase::Closed;
+        let linger_ms = state.options.linger;
+        let endpoints = mem::take(&mut state.endpoints);
+        let mut ended = Vec::new();
+        for id in state.pipes.ids() {
+            state.pipes.close_output(id);
+            if let Some(pipe) = state.pipes.remove(id) {
+                if let Link::Inproc(peer, peer_pipe) = &pipe.link {
+                    let news = (peer.clone(), *peer_pipe, PeerNews::Ended);
+                    state.pipes.after.peers.push(news);
+                }
+                ended.push(pipe);
+            }
+        }
+        let State { waiters, pipes, .. } = &mut *state;
+        waiters.notify_all(&mut pipes.after.wakes);
+        self.finish(state);
+
+        for (_, attached) in endpoints {
+            self.detach_endpoint(attached);
+        }
+        for pipe in ended {
+            if let Link::Session(session) = &pipe.link {
+                session.close(linger_ms);
+            }
+        }
+        for group in self.groups.lock().drain(..) {
+            group.close();
+        }
+        self.context.socket_closed(self);
+        true
+    }
+
+    /// Undoes a `bind`; connectors are closed through their pipes.
+    pub(crate) fn detach_endpoint(&self, attached: Attached) {
+        match attached {
+            Attached::Listener(io, id) => io.unlisten(id),
+            Attached::InprocName(name) => self.context.inproc().unbind(&name),
+            Attached::Connector(..) | Attached::InprocPipe(_) => {}
+        }
+    }
+
+    /// Ends one pipe from this side (`disconnect`).
+    pub(crate) fn drop_pipe(&self, id: PipeId) {
+        let (pipe, linger_ms) = self.with(|state| {
+            state.pipes.close_output(id);
+            state.pattern.detach(&mut state.pipes, id);
+            (state.pipes.remove(id), state.options.linger)
+        });
+        match pipe.as_ref().map(|pipe| &pipe.link) {
+            Some(Link::Session(session)) => session.close(linger_ms),
+            Some(Link::Inproc(peer, peer_pipe)) => {
+                if let Some(peer) = peer.upgrade() {
+                    peer.ended(*peer_pipe);
+                }
+            }
+            Some(Link::Unbound) | None => {}
+        }
+    }
+}
+
+impl State {
+    /// Refuses everything once the socket or its context has ended.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Open => Ok(()),
+            Phase::Terminated => Err(Refusal::Terminated),
+            Phase::Closed => Err(Refusal::Closed),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn send(&mut self, parts: &mut [Message]) -> Result<(), Refusal> {
+        self.check()?;
+        let Some((first, rest)) = parts.split_first_mut() else { return Err(Refusal::Empty) };
+        self.pattern.send(&mut self.pipes, first)?;
+        for part in rest {
+            self.pattern.send(&mut self.pipes, part)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn recv(&mut self) -> Result<Message, Refusal> {
+        self.check()?;
+        let part = self.pattern.recv(&mut self.pipes)?;
+        self.received();
+        Ok(part)
+    }
+
+    pub(crate) fn recv_multipart(&mut self) -> Result<Vec<Message>, Refusal> {
+        self.check()?;
+        let mut parts = vec![self.pattern.recv(&mut self.pipes)?];
+        while parts.last().is_some_and(Message::more) {
+            match self.pattern.recv(&mut self.pipes) {
+                Ok(part) => parts.push(part),
+                Err(_) => break,
+            }
+        }
+        self.received();
+        Ok(parts)
+    }
+
+    #[inline]
+    fn received(&mut self) {
+        self.received += 1;
+        self.kicked_at = Instant::from_ns(0);
+        // Several messages may have come with one notification: it is passed on.
+        if !self.waiters.is_empty() && self.pattern.may_have_input() {
+            self.notify(Events::IN);
+        }
+    }
+
+    /// A waiter leaves; a notification that it did not use goes to another.
+    pub(crate) fn end_wait(&mut self, id: u64, events: Events) {
+        if self.waiters.deregister(id, &mut self.pipes.after.wakes) && !self.waiters.is_empty() {
+            self.notify(events);
+        }
+    }
+
+    pub(crate) fn notify(&mut self, events: Events) {
+        self.waiters.notify(events, &mut self.pipes.after.wakes);
+    }
+
+    /// Whether the sender itself writes what it sent: one connection, idle until now, and a
+    /// sender who does not stream.
+    fn writes_inline(&mut self, after: &After) -> bool {
+        if after.kicks.is_empty() {
+            return false;
+        }
+        let now = Instant::now();
+        let idle = now.saturating_since(self.kicked_at) > STREAMING;
+        self.kicked_at = now;
+        idle && after.kicks.len() == 1
+    }
+
+    /// A pipe to a connection, not yet attached to the pattern.
+    pub(crate) fn new_session_pipe(
+        &mut self,
+        link: Link,
+    ) -> (PipeId, ArenaReader, SlotWriter<Message>) {
+        let (writer, out) = arena(self.options.sndhwm as u32);
+        let (input, reader) = slots(self.options.rcvhwm as u32);
+        let id = self.pipes.insert(Pipe::new(Output::Arena(writer), reader, link));
+        (id, out, input)
+    }
+
+    fn pipe_connected(&mut self, id: PipeId, identity: &[u8], session: &Session) {
+        let Some(pipe) = self.pipes.get(id) else { return };
+        pipe.connected = true;
+        pipe.identity = identity.into();
+        self.pattern.subscriptions(&mut |prefix| {
+            session.queue_subscription(true, prefix);
+        });
+        self.notify(Events::PEERS | Events::OUT);
+    }
+
+    fn end_pipe(&mut self, id: PipeId) {
+        let Some(pipe) = self.pipes.get(id) else { return };
+        pipe.input_ended = true;
+        self.pipes.close_output(id);
+        self.pattern.detach(&mut self.pipes, id);
+        if self.pipes.is_spent(id) {
+            self.pipes.remove(id);
+        }
+        self.notify(Events::PEERS);
+    }
+}
+
+/// libzmq's number for a socket type.
+fn type_number(kind: SocketType) -> i32 {
+    match kind {
+        SocketType::Pair => 0,
+        SocketType::Pub => 1,
+        SocketType::Sub => 2,
+        SocketType::Req => 3,
+        SocketType::Rep => 4,
+        SocketType::Dealer => 5,
+        SocketType::Router => 6,
+        SocketType::Pull => 7,
+        SocketType::Push => 8,
+        SocketType::XPub => 9,
+        SocketType::XSub => 10,
+        SocketType::Stream => 11,
+    }
+}
+
+impl Pipe {
+    pub(crate) fn new(output: Output, input: SlotReader<Message>, link: Link) -> Pipe {
+        Pipe {
+            output,
+            input,
+            link,
+            connected: false,
+            input_ended: false,
+            identity: Box::default(),
+        }
+    }
+}
+
+/// Does what had to wait for the release of a socket's lock.
+#[cold]
+fn run(after: After, inline: bool) {
+    for wake in after.wakes {
+        wake.wake();
+    }
+    for session in after.resumes {
+        session.resume();
+    }
+    for session in after.kicks {
+        if inline {
+            session.write_now();
+        } else {
+            session.kick();
+        }
+    }
+    for (peer, id, news) in after.peers {
+        if let Some(peer) = Weak::upgrade(&peer) {
+            peer.peer_news(id, news);
+        }
+    }
+    drop(after.garbage);
+}

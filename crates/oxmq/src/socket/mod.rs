@@ -1,0 +1,534 @@
+//! Sockets: the dynamic [`Socket`], and what all types share.
+
+pub(crate) mod core;
+mod future;
+pub(crate) mod pipes;
+mod poll;
+mod spin;
+mod typed;
+pub(crate) mod wait;
+pub(crate) mod waiters;
+
+use std::slice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::context::{Context, Shared};
+use crate::endpoint::Endpoint;
+use crate::error::{
+    BindError, ConnectError, RecvError, SendError, SendErrorKind, SocketError, UnbindError,
+    WaitError,
+};
+use crate::option::{Opt, OptionError, OptionValue};
+use crate::pattern::Refusal;
+use crate::reactor::{Listener, ListenerId};
+use crate::session::Session;
+use crate::socket::core::{Attached, Core, State};
+use crate::socket::pipes::Link;
+use crate::socket::wait::{Blocked, Deadline, Woken, deadline_in_ms};
+use crate::sys::{self, Instant};
+use crate::transport;
+use crate::{Message, SocketType};
+
+pub use future::{Recv, RecvMultipart, Send};
+pub use poll::{PollItem, poll};
+pub use typed::{Pair, Publisher, Pull, Push, Reply, Request, Subscriber};
+pub use waiters::Events;
+
+/// A socket of any type, for programs that choose the type as they run; the types
+/// ([`Push`], [`Request`], …) offer only what they can do.
+///
+/// All methods take `&self`: a socket may be used by several threads at once, blocking or awaited.
+/// Each call does the whole of one message.
+pub struct Socket {
+    core: Arc<Core>,
+    /// The context lives as long as its sockets.
+    _context: Arc<Shared>,
+}
+
+impl Socket {
+    pub(crate) fn new(core: Arc<Core>, context: Arc<Shared>) -> Socket {
+        Socket { core, _context: context }
+    }
+
+    pub(crate) fn create(context: &Context, kind: SocketType) -> Result<Socket, SocketError> {
+        context.socket(kind)
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// The type of the socket.
+    pub fn kind(&self) -> SocketType {
+        self.core.kind
+    }
+
+    // Plugging in.
+
+    /// Accepts peers at an endpoint, and returns the endpoint with what `*` was replaced by.
+    ///
+    /// # Errors
+    /// [`BindError`]: the endpoint is wrong or in use, or the system refused.
+    pub fn bind(&self, endpoint: &str) -> Result<String, BindError> {
+        let parsed: Endpoint = endpoint.parse().map_err(BindError::Endpoint)?;
+        self.check().map_err(bind_refusal)?;
+        if let Endpoint::Inproc(name) = &parsed {
+            if !self.core.context.inproc().bind(&self.core, name) {
+                return Err(BindError::AddrInUse { endpoint: endpoint.into() });
+            }
+            self.add_endpoint(endpoint.into(), Attached::InprocName(name.clone()));
+            return Ok(endpoint.into());
+        }
+        let options = self.core.with(|state| state.options.clone());
+        let failed = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::AddrInUse => BindError::AddrInUse { endpoint: endpoint.into() },
+            _ => BindError::System { endpoint: endpoint.into(), source },
+        };
+        let io = self.core.context.least_loaded().map_err(failed)?;
+        let mut error = std::io::ErrorKind::AddrNotAvailable.into();
+        for address in transport::bind_addresses(&parsed, &options).map_err(failed)? {
+            match sys::listen(&address, options.backlog) {
+                Ok((fd, address)) => {
+                    let actual = address.to_string();
+                    let id = ListenerId::new();
+                    let core = Arc::downgrade(&self.core);
+                    let listener = Listener { fd, address, core, options };
+                    io.listen(id, listener).map_err(failed)?;
+                    self.add_endpoint(actual.clone(), Attached::Listener(io, id));
+                    return Ok(actual);
+                }
+                Err(other) => error = other,
+            }
+        }
+        Err(failed(error))
+    }
+
+    /// Connects to an endpoint, now or whenever a peer is there, again and again.
+    ///
+    /// # Errors
+    /// [`ConnectError`]: the endpoint is wrong. That nobody is there is no error.
+    pub fn connect(&self, endpoint: &str) -> Result<(), ConnectError> {
+        let parsed: Endpoint = endpoint.parse().map_err(ConnectError::Endpoint)?;
+        parsed.check_connect().map_err(ConnectError::Endpoint)?;
+        self.check().map_err(connect_refusal)?;
+        if let Endpoint::Inproc(name) = &parsed {
+            self.core.with(|state| state.options.last_endpoint = endpoint.into());
+            let connected = self.core.context.inproc().connect(&self.core, name);
+            return connected.map_err(connect_refusal);
+        }
+        let failed =
+            |source: std::io::Error| ConnectError::System { endpoint: endpoint.into(), source };
+        let options = self.core.with(|state| state.options.clone());
+        if let Endpoint::Tcp(tcp) = &parsed
+            && !matches!(tcp.host, crate::endpoint::Host::Name(_))
+        {
+            crate::endpoint::resolve(tcp, options.ipv6, false).map_err(failed)?;
+        }
+        let io = self.core.context.least_loaded().map_err(failed)?;
+        let group = self.core.group(&io).map_err(failed)?;
+        let (session, id) = self.core.with(|state| {
+            let make = |ends| Session::connect(&self.core, group, parsed, options, ends);
+            state.connect_pipe(make, endpoint)
+        });
+        session.set_pipe(id);
+        session.start();
+        Ok(())
+    }
+
+    /// Undoes a `bind`; peers that are connected stay.
+    ///
+    /// # Errors
+    /// [`UnbindError::NotBound`] for an endpoint that `bind` did not return.
+    pub fn unbind(&self, endpoint: &str) -> Result<(), UnbindError> {
+        self.detach(endpoint, |attached| {
+            matches!(attached, Attached::Listener(..) | Attached::InprocName(_))
+        })
+    }
+
+    /// Undoes a `connect`; what waits to be sent there lingers.
+    ///
+    /// # Errors
+    /// [`UnbindError::NotBound`] for an endpoint that was not connected to.
+    pub fn disconnect(&self, endpoint: &str) -> Result<(), UnbindError> {
+        self.detach(endpoint, |attached| {
+            matches!(attached, Attached::Connector(..) | Attached::InprocPipe(_))
+        })
+    }
+
+    /// What the last `bind` or `connect` came to.
+    pub fn last_endpoint(&self) -> String {
+        self.core.with(|state| state.options.last_endpoint.clone())
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.core.with(|state| state.check())
+    }
+
+    fn add_endpoint(&self, endpoint: String, attached: Attached) {
+        self.core.with(|state| {
+            state.options.last_endpoint = endpoint.clone();
+            state.endpoints.push((endpoint, attached));
+        });
+    }
+
+    fn detach(
+        &self,
+        endpoint: &str,
+        is_right: impl Fn(&Attached) -> bool,
+    ) -> Result<(), UnbindError> {
+        let found = self.core.with(|state| {
+            state.check()?;
+            let mut endpoints = state.endpoints.iter();
+            let at = endpoints.position(|(held, what)| held == endpoint && is_right(what));
+            Ok(at.map(|at| state.endpoints.remove(at)))
+        });
+        match found {
+            Err(Refusal::Terminated) => Err(UnbindError::Terminated),
+            Err(_) => Err(UnbindError::Closed),
+            Ok(None) => Err(UnbindError::NotBound { endpoint: endpoint.into() }),
+            Ok(Some((_, Attached::Connector(_, pipe) | Attached::InprocPipe(pipe)))) => {
+                self.core.drop_pipe(pipe);
+                Ok(())
+            }
+            Ok(Some((_, attached))) => {
+                self.core.detach_endpoint(attached);
+                Ok(())
+            }
+        }
+    }
+
+    // Options.
+
+    /// Sets an option; most apply to what is bound or connected after it.
+    ///
+    /// # Errors
+    /// [`OptionError`] names the option, the value and what it may be.
+    pub fn set<T: Into<OptionValue>>(&self, option: Opt<T>, value: T) -> Result<(), OptionError> {
+        self.core.with(|state| state.options.set(option, value))
+    }
+
+    /// The value of an option.
+    pub fn get<T>(&self, option: Opt<T>) -> T {
+        self.core.with(|state| state.options.get(option))
+    }
+
+    // Carrying messages.
+
+    /// Sends a message of one part; waits, up to SNDTIMEO, for a peer that can take it.
+    ///
+    /// # Errors
+    /// [`SendError`] holds the message.
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let mut part = message.into();
+        part.set_more(false);
+        self.send_parts(slice::from_mut(&mut part)).map_err(|kind| SendError::new(kind, vec![part]))
+    }
+
+    /// As [`Socket::send`], but never waits.
+    ///
+    /// # Errors
+    /// [`SendError`] holds the message; its kind is `Again` if no peer can take it now.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let mut part = message.into();
+        part.set_more(false);
+        let sent = self.core.try_send(slice::from_mut(&mut part));
+        sent.map_err(|refusal| SendError::new(send_refusal(refusal), vec![part]))
+    }
+
+    /// Sends a message of several parts, whole or not at all; waits as [`Socket::send`] does.
+    ///
+    /// # Errors
+    /// [`SendError`] holds the message.
+    pub fn send_multipart<P: Into<Message>>(
+        &self,
+        parts: impl IntoIterator<Item = P>,
+    ) -> Result<(), SendError> {
+        let mut parts = collect_parts(parts);
+        self.send_parts(&mut parts).map_err(|kind| SendError::new(kind, parts))
+    }
+
+    /// As [`Socket::send_multipart`], but never waits.
+    ///
+    /// # Errors
+    /// [`SendError`] holds the message.
+    pub fn try_send_multipart<P: Into<Message>>(
+        &self,
+        parts: impl IntoIterator<Item = P>,
+    ) -> Result<(), SendError> {
+        let mut parts = collect_parts(parts);
+        let sent = self.core.try_send(&mut parts);
+        sent.map_err(|refusal| SendError::new(send_refusal(refusal), parts))
+    }
+
+    /// Receives one part; waits, up to RCVTIMEO, for a message. [`Message::more`] says whether
+    /// further parts of the same message follow.
+    ///
+    /// # Errors
+    /// [`RecvError`].
+    pub fn recv(&self) -> Result<Message, RecvError> {
+        match self.core.try_recv() {
+            Err(Refusal::Again) => self.recv_until(self.recv_deadline()),
+            received => received.map_err(recv_refusal),
+        }
+    }
+
+    /// As [`Socket::recv`], but never waits.
+    ///
+    /// # Errors
+    /// [`RecvError::Again`] if no message is there.
+    pub fn try_recv(&self) -> Result<Message, RecvError> {
+        self.core.try_recv().map_err(recv_refusal)
+    }
+
+    /// As [`Socket::recv`], waiting for so long at most, whatever RCVTIMEO says.
+    ///
+    /// # Errors
+    /// [`RecvError::Again`] if no message came in time.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, RecvError> {
+        self.recv_until(Some(Instant::now() + timeout))
+    }
+
+    /// Receives a whole message; waits as [`Socket::recv`] does.
+    ///
+    /// # Errors
+    /// [`RecvError`].
+    pub fn recv_multipart(&self) -> Result<Vec<Message>, RecvError> {
+        match self.core.try_recv_multipart() {
+            Err(Refusal::Again) => {
+                let deadline = self.recv_deadline();
+                let received = self.core.block_on(Events::IN, deadline, State::recv_multipart);
+                received.map_err(recv_blocked)
+            }
+            received => received.map_err(recv_refusal),
+        }
+    }
+
+    /// As [`Socket::recv_multipart`], but never waits.
+    ///
+    /// # Errors
+    /// [`RecvError::Again`] if no message is there.
+    pub fn try_recv_multipart(&self) -> Result<Vec<Message>, RecvError> {
+        self.core.try_recv_multipart().map_err(recv_refusal)
+    }
+
+    /// Sends a message when a peer can take it. The future belongs to no executor; dropping it
+    /// cancels the whole message or none of it.
+    pub fn send_async<P: Into<Message>>(&self, parts: impl IntoIterator<Item = P>) -> Send<'_> {
+        Send::new(&self.core, collect_parts(parts))
+    }
+
+    /// Receives one part when there is one.
+    pub fn recv_async(&self) -> Recv<'_> {
+        Recv::new(&self.core)
+    }
+
+    /// Receives a whole message when there is one.
+    pub fn recv_multipart_async(&self) -> RecvMultipart<'_> {
+        RecvMultipart::new(&self.core)
+    }
+
+    /// What can be done now without waiting.
+    ///
+    /// # Errors
+    /// [`WaitError::Terminated`] or [`WaitError::Closed`].
+    pub fn events(&self) -> Result<Events, WaitError> {
+        self.core.events().map_err(wait_refusal)
+    }
+
+    // Subscriptions.
+
+    /// SUB: messages that begin with `prefix` are wanted. Subscriptions add up.
+    ///
+    /// # Errors
+    /// [`OptionError`] on a closed socket or a type that has no subscriptions.
+    pub fn subscribe(&self, prefix: impl AsRef<[u8]>) -> Result<(), OptionError> {
+        self.core.subscribe(true, prefix.as_ref()).map_err(option_refusal)
+    }
+
+    /// SUB: takes one subscription to `prefix` back.
+    ///
+    /// # Errors
+    /// As [`Socket::subscribe`].
+    pub fn unsubscribe(&self, prefix: impl AsRef<[u8]>) -> Result<(), OptionError> {
+        self.core.subscribe(false, prefix.as_ref()).map_err(option_refusal)
+    }
+
+    /// Waits until at least `peers` peers are connected, their handshakes done.
+    ///
+    /// # Errors
+    /// [`WaitError`].
+    pub fn wait_for_peers(&self, peers: usize, timeout: Option<Duration>) -> Result<(), WaitError> {
+        self.wait_until(timeout, |state| {
+            state.pipes.iter().filter(|pipe| pipe.connected).count() >= peers
+        })
+    }
+
+    /// PUB: waits until at least `count` peers hold a subscription to exactly `prefix`, so that a
+    /// message sent next reaches them.
+    ///
+    /// # Errors
+    /// [`WaitError`].
+    pub fn wait_for_subscribers(
+        &self,
+        prefix: impl AsRef<[u8]>,
+        count: usize,
+        timeout: Option<Duration>,
+    ) -> Result<(), WaitError> {
+        let prefix = prefix.as_ref();
+        self.wait_until(timeout, |state| state.pattern.subscribers(prefix) >= count)
+    }
+
+    /// Closes the socket. Calls that wait on it in other threads end with `Closed`; what was sent
+    /// lingers in the background. Dropping the socket does the same.
+    pub fn close(&self) {
+        self.core.close();
+    }
+
+    // Helpers.
+
+    fn send_parts(&self, parts: &mut [Message]) -> Result<(), SendErrorKind> {
+        match self.core.try_send(parts) {
+            Err(Refusal::Again) => {
+                let timeout_ms = self.core.with(|state| state.options.sndtimeo);
+                let deadline = deadline_in_ms(timeout_ms);
+                let sent = self.core.block_on(Events::OUT, deadline, |state| state.send(parts));
+                sent.map_err(send_blocked)
+            }
+            sent => sent.map_err(send_refusal),
+        }
+    }
+
+    fn recv_until(&self, deadline: Deadline) -> Result<Message, RecvError> {
+        self.core.block_on(Events::IN, deadline, State::recv).map_err(recv_blocked)
+    }
+
+    fn recv_deadline(&self) -> Deadline {
+        deadline_in_ms(self.core.with(|state| state.options.rcvtimeo))
+    }
+
+    fn wait_until(
+        &self,
+        timeout: Option<Duration>,
+        reached: impl Fn(&State) -> bool,
+    ) -> Result<(), WaitError> {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let waited = self.core.block_on(Events::PEERS, deadline, |state| {
+            state.check()?;
+            if reached(state) { Ok(()) } else { Err(Refusal::Again) }
+        });
+        waited.map_err(|blocked| match blocked {
+            Blocked::Refused(refusal) => wait_refusal(refusal),
+            Blocked::Woken(Woken::Interrupted) => WaitError::Interrupted,
+            Blocked::Woken(Woken::TimedOut) => WaitError::TimedOut,
+        })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.core.close();
+    }
+}
+
+impl State {
+    /// A pipe for a new connector, attached at once (unless IMMEDIATE): messages may wait in it
+    /// before there is a connection.
+    fn connect_pipe(
+        &mut self,
+        make: impl FnOnce((crate::pipe::ArenaReader, crate::pipe::SlotWriter<Message>)) -> Arc<Session>,
+        endpoint: &str,
+    ) -> (Arc<Session>, pipes::PipeId) {
+        let (id, out, input) = self.new_session_pipe(Link::Unbound);
+        let session = make((out, input));
+        if let Some(pipe) = self.pipes.get(id) {
+            pipe.link = Link::Session(session.clone());
+        }
+        if !self.options.immediate && !self.pattern.attach(&mut self.pipes, id) {
+            // One peer too many: the connection stands, and nothing is carried over it.
+            self.pipes.close_output(id);
+        }
+        self.options.last_endpoint = endpoint.into();
+        self.endpoints.push((endpoint.into(), Attached::Connector(session.clone(), id)));
+        self.notify(Events::OUT);
+        (session, id)
+    }
+}
+
+fn collect_parts<P: Into<Message>>(parts: impl IntoIterator<Item = P>) -> Vec<Message> {
+    let mut parts: Vec<Message> = parts.into_iter().map(Into::into).collect();
+    let count = parts.len();
+    for (at, part) in parts.iter_mut().enumerate() {
+        part.set_more(at + 1 < count);
+    }
+    parts
+}
+
+fn send_refusal(refusal: Refusal) -> SendErrorKind {
+    match refusal {
+        Refusal::Again => SendErrorKind::Again,
+        Refusal::State(_) => SendErrorKind::State,
+        Refusal::NotSupported => SendErrorKind::NotSupported,
+        Refusal::Terminated => SendErrorKind::Terminated,
+        Refusal::Closed => SendErrorKind::Closed,
+        Refusal::Empty => SendErrorKind::Empty,
+    }
+}
+
+fn send_blocked(blocked: Blocked) -> SendErrorKind {
+    match blocked {
+        Blocked::Refused(refusal) => send_refusal(refusal),
+        Blocked::Woken(Woken::Interrupted) => SendErrorKind::Interrupted,
+        Blocked::Woken(Woken::TimedOut) => SendErrorKind::Again,
+    }
+}
+
+pub(crate) fn recv_refusal(refusal: Refusal) -> RecvError {
+    match refusal {
+        Refusal::Again | Refusal::Empty => RecvError::Again,
+        Refusal::State(_) => RecvError::State,
+        Refusal::NotSupported => RecvError::NotSupported,
+        Refusal::Terminated => RecvError::Terminated,
+        Refusal::Closed => RecvError::Closed,
+    }
+}
+
+fn recv_blocked(blocked: Blocked) -> RecvError {
+    match blocked {
+        Blocked::Refused(refusal) => recv_refusal(refusal),
+        Blocked::Woken(Woken::Interrupted) => RecvError::Interrupted,
+        Blocked::Woken(Woken::TimedOut) => RecvError::Again,
+    }
+}
+
+fn wait_refusal(refusal: Refusal) -> WaitError {
+    match refusal {
+        Refusal::Terminated => WaitError::Terminated,
+        Refusal::Closed => WaitError::Closed,
+        Refusal::Again | Refusal::State(_) | Refusal::NotSupported | Refusal::Empty => {
+            WaitError::TimedOut
+        }
+    }
+}
+
+fn bind_refusal(refusal: Refusal) -> BindError {
+    match refusal {
+        Refusal::Terminated => BindError::Terminated,
+        _ => BindError::Closed,
+    }
+}
+
+fn connect_refusal(refusal: Refusal) -> ConnectError {
+    match refusal {
+        Refusal::Terminated => ConnectError::Terminated,
+        _ => ConnectError::Closed,
+    }
+}
+
+fn option_refusal(refusal: Refusal) -> OptionError {
+    match refusal {
+        Refusal::Terminated => OptionError::Terminated,
+        Refusal::Closed => OptionError::Closed,
+        _ => OptionError::NotSupported,
+    }
+}

@@ -1,0 +1,300 @@
+//! The pipes of one socket, and what is left to do once its lock is released.
+
+use std::sync::{Arc, Weak};
+
+use crate::Message;
+use crate::pipe::{ArenaWriter, SlotReader, SlotWriter};
+use crate::session::Session;
+use crate::socket::core::Core;
+use crate::socket::waiters::Wake;
+
+/// Names a pipe of one socket; never reused for another pipe.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct PipeId {
+    index: u32,
+    generation: u32,
+}
+
+impl PipeId {
+    /// No pipe at all.
+    pub(crate) const NOWHERE: PipeId = PipeId { index: u32::MAX, generation: u32::MAX };
+
+    /// As one number, for an atomic.
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> PipeId {
+        PipeId { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+/// The socket's end of a pipe.
+pub(crate) struct Pipe {
+    pub(crate) output: Output,
+    pub(crate) input: SlotReader<Message>,
+    pub(crate) link: Link,
+    /// A peer stands at the other end, its handshake done.
+    pub(crate) connected: bool,
+    /// The other end is gone for good: what is in `input` may still be read, then the pipe ends.
+    pub(crate) input_ended: bool,
+    /// The peer's identity (routing id), empty when it gave none.
+    pub(crate) identity: Box<[u8]>,
+}
+
+/// Where a pipe's outgoing messages go.
+pub(crate) enum Output {
+    /// To a connection, as bytes.
+    Arena(ArenaWriter),
+    /// To another socket of this process, as messages.
+    Slots(SlotWriter<Message>),
+    /// Nowhere: the other end is gone.
+    Closed,
+}
+
+/// Who stands at the other end of a pipe.
+pub(crate) enum Link {
+    Session(Arc<Session>),
+    /// Another socket of this process, and its name for the pipe.
+    Inproc(Weak<Core>, PipeId),
+    /// An inproc endpoint that nobody has bound yet.
+    Unbound,
+}
+
+/// What another socket of this process has to be told.
+pub(crate) enum PeerNews {
+    /// Its pipe has input again.
+    Readable,
+    /// Its pipe has room again.
+    Writable,
+    /// A subscription came (`true`) or went.
+    Subscription(bool, Vec<u8>),
+    /// The other end is gone.
+    Ended,
+}
+
+/// What must be done once the socket's lock is released: no system call, wake-up or callback
+/// happens under it.
+#[derive(Default)]
+pub(crate) struct After {
+    /// Connections whose arena has work and no driver.
+    pub(crate) kicks: Vec<Arc<Session>>,
+    /// Connections that had stopped reading at RCVHWM and have room again.
+    pub(crate) resumes: Vec<Arc<Session>>,
+    pub(crate) peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
+    pub(crate) wakes: Vec<Wake>,
+    /// Messages whose memory is freed outside the lock: a free function may call the library.
+    pub(crate) garbage: Vec<Message>,
+}
+
+impl After {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kicks.is_empty()
+            && self.resumes.is_empty()
+            && self.peers.is_empty()
+            && self.wakes.is_empty()
+            && self.garbage.is_empty()
+    }
+}
+
+/// All pipes of one socket. Patterns work on pipes through this alone.
+#[derive(Default)]
+pub(crate) struct Pipes {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    pub(crate) after: After,
+}
+
+struct Slot {
+    generation: u32,
+    pipe: Option<Pipe>,
+}
+
+impl Pipes {
+    pub(crate) fn insert(&mut self, pipe: Pipe) -> PipeId {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.slots.push(Slot { generation: 0, pipe: None });
+                (self.slots.len() - 1) as u32
+            }
+        };
+        let slot = &mut self.slots[index as usize];
+        slot.pipe = Some(pipe);
+        PipeId { index, generation: slot.generation }
+    }
+
+    pub(crate) fn remove(&mut self, id: PipeId) -> Option<Pipe> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        let pipe = slot.pipe.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.index);
+        Some(pipe)
+    }
+
+    #[inline]
+    pub(crate) fn get(&mut self, id: PipeId) -> Option<&mut Pipe> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        if slot.generation == id.generation { slot.pipe.as_mut() } else { None }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<PipeId> {
+        let ids = self.slots.iter().enumerate().filter(|(_, slot)| slot.pipe.is_some());
+        ids.map(|(index, slot)| PipeId { index: index as u32, generation: slot.generation })
+            .collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pipe> {
+        self.slots.iter().filter_map(|slot| slot.pipe.as_ref())
+    }
+
+    /// Whether one more message fits into the pipe. When not, [`PeerNews::Writable`] or the
+    /// connection's driver will say when it does.
+    #[inline]
+    pub(crate) fn has_room(&mut self, id: PipeId) -> bool {
+        match self.get(id).map(|pipe| &mut pipe.output) {
+            Some(Output::Arena(arena)) => arena.has_room(),
+            Some(Output::Slots(slots)) => slots.has_room(),
+            Some(Output::Closed) | None => false,
+        }
+    }
+
+    /// Writes one part; the last part of a message makes the whole of it visible.
+    #[inline]
+    pub(crate) fn write(&mut self, id: PipeId, part: &mut Message) {
+        let more = part.more();
+        match self.get(id).map(|pipe| &mut pipe.output) {
+            Some(Output::Arena(arena)) => arena.write(part),
+            Some(Output::Slots(slots)) => slots.push(part.take(), !more),
+            Some(Output::Closed) | None => return,
+        }
+        if !more {
+            self.publish(id);
+        }
+    }
+
+    /// As [`Pipes::write`], leaving the part to be written to other pipes too.
+    #[inline]
+    pub(crate) fn write_copy(&mut self, id: PipeId, part: &Message) {
+        let more = part.more();
+        match self.get(id).map(|pipe| &mut pipe.output) {
+            Some(Output::Arena(arena)) => arena.write_copy(part),
+            Some(Output::Slots(slots)) => slots.push(part.clone(), !more),
+            Some(Output::Closed) | None => return,
+        }
+        if !more {
+            self.publish(id);
+        }
+    }
+
+    #[inline]
+    fn publish(&mut self, id: PipeId) {
+        let slot = &mut self.slots[id.index as usize];
+        let Some(pipe) = slot.pipe.as_mut() else { return };
+        match &mut pipe.output {
+            Output::Arena(arena) => {
+                arena.publish();
+                if let Link::Session(session) = &pipe.link
+                    && session.request_write()
+                {
+                    self.after.kicks.push(session.clone());
+                }
+            }
+            Output::Slots(slots) => {
+                if slots.publish()
+                    && let Link::Inproc(peer, peer_pipe) = &pipe.link
+                {
+                    self.after.peers.push((peer.clone(), *peer_pipe, PeerNews::Readable));
+                }
+            }
+            Output::Closed => {}
+        }
+    }
+
+    /// The next part from the pipe. `None`: it is empty, and the next message to arrive will be
+    /// said to the pattern (`readable`).
+    #[inline]
+    pub(crate) fn read(&mut self, id: PipeId) -> Option<Message> {
+        let pipe = self.get(id)?;
+        match pipe.input.pop() {
+            Some(part) => {
+                if !part.more() {
+                    pipe.input.count_message();
+                    if pipe.input.take_wake() {
+                        self.wake_writer(id);
+                    }
+                }
+                Some(part)
+            }
+            None => {
+                if pipe.input.take_wake() {
+                    self.wake_writer(id);
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether the pipe holds a message; as [`Pipes::read`] when it does not.
+    pub(crate) fn has_input(&mut self, id: PipeId) -> bool {
+        let Some(pipe) = self.get(id) else { return false };
+        let has_input = pipe.input.peek().is_some();
+        if pipe.input.take_wake() {
+            self.wake_writer(id);
+        }
+        has_input
+    }
+
+    /// Credit went back to a writer that waits for it.
+    #[cold]
+    fn wake_writer(&mut self, id: PipeId) {
+        let Some(pipe) = self.slots[id.index as usize].pipe.as_mut() else { return };
+        match &pipe.link {
+            Link::Session(session) => self.after.resumes.push(session.clone()),
+            Link::Inproc(peer, peer_pipe) => {
+                self.after.peers.push((peer.clone(), *peer_pipe, PeerNews::Writable));
+            }
+            Link::Unbound => {}
+        }
+    }
+
+    /// Tells the peer that a subscription came (`true`) or went. Never counts against HWM.
+    pub(crate) fn tell_subscription(&mut self, id: PipeId, add: bool, prefix: &[u8]) {
+        let slot = &mut self.slots[id.index as usize];
+        let Some(pipe) = slot.pipe.as_mut() else { return };
+        match &pipe.link {
+            // Before the handshake is done nothing is said: at its end everything is.
+            Link::Session(session) if pipe.connected => {
+                if session.queue_subscription(add, prefix) {
+                    self.after.kicks.push(session.clone());
+                }
+            }
+            Link::Inproc(peer, peer_pipe) => {
+                let news = PeerNews::Subscription(add, prefix.to_vec());
+                self.after.peers.push((peer.clone(), *peer_pipe, news));
+            }
+            Link::Session(_) | Link::Unbound => {}
+        }
+    }
+
+    /// The pipe can send no more: what it had staged is forgotten.
+    pub(crate) fn close_output(&mut self, id: PipeId) {
+        let slot = &mut self.slots[id.index as usize];
+        let Some(pipe) = slot.pipe.as_mut() else { return };
+        pipe.connected = false;
+        match std::mem::replace(&mut pipe.output, Output::Closed) {
+            Output::Arena(mut arena) => arena.rollback(&mut self.after.garbage),
+            Output::Slots(mut slots) => slots.rollback(&mut self.after.garbage),
+            Output::Closed => {}
+        }
+    }
+
+    /// Whether the pipe's other end is gone and all its input read: time to remove it.
+    pub(crate) fn is_spent(&mut self, id: PipeId) -> bool {
+        self.get(id).is_none_or(|pipe| pipe.input_ended && pipe.input.is_empty())
+    }
+}

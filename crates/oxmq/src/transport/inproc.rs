@@ -1,0 +1,163 @@
+//! inproc: pipes between two sockets of one context, without any I/O.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::Message;
+use crate::pattern::Refusal;
+use crate::pipe::{SlotReader, SlotWriter, slots};
+use crate::socket::core::{Attached, Core};
+use crate::socket::pipes::{Link, Output, PeerNews, Pipe, PipeId};
+use crate::socket::waiters::Events;
+
+/// The inproc names of one context.
+#[derive(Default)]
+pub(crate) struct Inproc {
+    names: Mutex<Names>,
+}
+
+#[derive(Default)]
+struct Names {
+    bound: HashMap<String, Weak<Core>>,
+    /// Connects to names that nobody has bound yet.
+    unbound: HashMap<String, Vec<Far>>,
+}
+
+/// What the binding side of a pipe gets.
+struct Far {
+    connector: Weak<Core>,
+    /// The connector's name for the pipe.
+    pipe: PipeId,
+    output: SlotWriter<Message>,
+    input: SlotReader<Message>,
+    /// The connector's high-water marks, to be added to the binder's.
+    sndhwm: i32,
+    rcvhwm: i32,
+    identity: Vec<u8>,
+}
+
+impl Inproc {
+    /// Gives the name to `core`. False: it is another's.
+    pub(crate) fn bind(&self, core: &Arc<Core>, name: &str) -> bool {
+        let waiting = {
+            let mut names = self.names.lock();
+            if names.bound.get(name).is_some_and(|held| held.strong_count() > 0) {
+                return false;
+            }
+            names.bound.insert(name.to_owned(), Arc::downgrade(core));
+            names.unbound.remove(name).unwrap_or_default()
+        };
+        for far in waiting {
+            join(core, far);
+        }
+        true
+    }
+
+    pub(crate) fn unbind(&self, name: &str) {
+        self.names.lock().bound.remove(name);
+    }
+
+    /// Connects `core` to the name, whether it is bound yet or not.
+    pub(crate) fn connect(&self, core: &Arc<Core>, name: &str) -> Result<(), Refusal> {
+        let far = core.with(|state| {
+            state.check()?;
+            let (sndhwm, rcvhwm) = (state.options.sndhwm, state.options.rcvhwm);
+            let (output, far_input) = slots(sndhwm as u32);
+            let (far_output, input) = slots(0);
+            let pipe = Pipe::new(Output::Slots(output), input, Link::Unbound);
+            let id = state.pipes.insert(pipe);
+            if state.pattern.attach(&mut state.pipes, id) {
+                state.endpoints.push((format!("inproc://{name}"), Attached::InprocPipe(id)));
+                state.notify(Events::OUT);
+            } else {
+                state.pipes.remove(id);
+                return Ok(None);
+            }
+            Ok(Some(Far {
+                connector: Arc::downgrade(core),
+                pipe: id,
+                output: far_output,
+                input: far_input,
+                sndhwm,
+                rcvhwm,
+                identity: state.options.routing_id.clone(),
+            }))
+        })?;
+        let Some(far) = far else { return Ok(()) };
+        let bound = {
+            let mut names = self.names.lock();
+            match names.bound.get(name).and_then(Weak::upgrade) {
+                Some(bound) => Some((bound, far)),
+                None => {
+                    names.unbound.entry(name.to_owned()).or_default().push(far);
+                    None
+                }
+            }
+        };
+        if let Some((bound, far)) = bound {
+            join(&bound, far);
+        }
+        Ok(())
+    }
+}
+
+/// The bound of a direction: the sum of both ends', and none if one has none.
+fn sum(send: i32, receive: i32) -> u32 {
+    if send == 0 || receive == 0 { 0 } else { send as u32 + receive as u32 }
+}
+
+/// Gives the binding socket its end, and tells the connecting one.
+fn join(binder: &Arc<Core>, far: Far) {
+    let Some(connector) = far.connector.upgrade() else { return };
+    let Far { pipe: near_pipe, mut output, input, sndhwm, rcvhwm, identity, .. } = far;
+    let compatible = binder.kind.compatible_with(connector.kind);
+    let joined = compatible.then(|| {
+        binder.with(|state| {
+            state.check().ok()?;
+            output.set_hwm(sum(state.options.sndhwm, rcvhwm));
+            let link = Link::Inproc(far.connector.clone(), near_pipe);
+            let mut pipe = Pipe::new(Output::Slots(output), input, link);
+            pipe.connected = true;
+            pipe.identity = identity.into();
+            let id = state.pipes.insert(pipe);
+            if !state.pattern.attach(&mut state.pipes, id) {
+                state.pipes.remove(id);
+                return None;
+            }
+            // What was sent before the bind is here already.
+            state.notify(Events::IN | Events::OUT | Events::PEERS);
+            Some((id, sum(sndhwm, state.options.rcvhwm), state.options.routing_id.clone()))
+        })
+    });
+    let Some((far_pipe, hwm, identity)) = joined.flatten() else {
+        connector.ended(near_pipe);
+        return;
+    };
+    let alive = connector.with(|state| {
+        let Some(pipe) = state.pipes.get(near_pipe) else { return false };
+        pipe.link = Link::Inproc(Arc::downgrade(binder), far_pipe);
+        pipe.connected = true;
+        pipe.identity = identity.into();
+        if let Output::Slots(output) = &mut pipe.output {
+            output.set_hwm(hwm);
+        }
+        state.pattern.writable(near_pipe);
+        // The pattern may have something to say to the one it now has as a peer.
+        let mut prefixes = Vec::new();
+        state.pattern.subscriptions(&mut |prefix| prefixes.push(prefix.to_vec()));
+        for prefix in prefixes {
+            let news = PeerNews::Subscription(true, prefix);
+            state.pipes.after.peers.push((Arc::downgrade(binder), far_pipe, news));
+        }
+        // Input may have come before this end knew of it, and output before the other end did.
+        state.pattern.readable(near_pipe);
+        state.pipes.after.peers.push((Arc::downgrade(binder), far_pipe, PeerNews::Readable));
+        state.notify(Events::IN | Events::OUT | Events::PEERS);
+        true
+    });
+    if !alive {
+        binder.ended(far_pipe);
+    }
+}
