@@ -181,8 +181,7 @@ impl Session {
             return;
         }
         inner.interest = interest;
-        let Some(core) = self.core.upgrade() else { return };
-        let mut config = Config::new(core.kind);
+        let mut config = Config::new(self.kind);
         config.identity = inner.options.routing_id.clone();
         config.limits.inline_bytes_max = INLINE_BYTES_MAX;
         config.limits.message_bytes_max = u64::try_from(inner.options.maxmsgsize).ok();
@@ -199,11 +198,17 @@ impl Session {
         let peer = zmtp.peer().map(|peer| peer.identity.clone());
         inner.received.consume(taken);
         let Some(identity) = peer else { return Ok(false) };
-        let Some(core) = self.core.upgrade() else { return Err(Failure::Refused) };
+        let core = self.core.upgrade();
         match inner.origin {
-            Origin::Connect { .. } => core.connected(self, self.pipe(), &identity),
+            // A closed socket is not told; what it had sent still goes out.
+            Origin::Connect { .. } => {
+                if let Some(core) = core {
+                    core.connected(self, self.pipe(), &identity);
+                }
+            }
             Origin::Accepted => {
-                let ends = core.attach(self, &identity).ok_or(Failure::Refused)?;
+                let ends = core.and_then(|core| core.attach(self, &identity));
+                let ends = ends.ok_or(Failure::Refused)?;
                 self.set_pipe(ends.pipe);
                 inner.out = Some(ends.out);
                 inner.input = Some(ends.input);

@@ -17,7 +17,7 @@ use std::sync::{Arc, Weak};
 use oxmq_zmtp::Connection;
 use parking_lot::Mutex;
 
-use crate::Message;
+use crate::{Message, SocketType};
 use crate::context::ContextCore;
 use crate::drive::{DriveState, Work};
 use crate::endpoint::Endpoint;
@@ -35,6 +35,7 @@ pub(crate) struct Session {
     drive: DriveState,
     core: Weak<Core>,
     context: Arc<ContextCore>,
+    kind: SocketType,
     group: Arc<Group>,
     /// Its place in the group, and its key in the group's epoll.
     key: usize,
@@ -176,6 +177,7 @@ impl Session {
         group.clone().insert(|key| {
             Arc::new(Session {
                 context: core.context.clone(),
+                kind: core.kind,
                 drive: DriveState::new(true),
                 core: Arc::downgrade(core),
                 group,

@@ -299,6 +299,11 @@ pub fn is_ready(node: u32) -> bool {
     with(|world| world.is_ready(node))
 }
 
+/// Whether the thread that waits on this outermost [`Epoll`] would wake up.
+pub(crate) fn would_wake(epoll: &Epoll) -> bool {
+    with(|world| world.is_epoll_ready(epoll.raw()))
+}
+
 /// From now on these faults happen by chance.
 pub fn set_faults(faults: Faults) {
     with(|world| world.set_faults(faults));

@@ -29,6 +29,16 @@ pub struct Faults {
     pub out_of_descriptors: u32,
 }
 
+impl Faults {
+    /// Whether none of these can end a connection, or keep one from being made.
+    pub fn is_harmless(&self) -> bool {
+        self.refused == 0
+            && self.hang == 0
+            && self.meets_itself == 0
+            && self.out_of_descriptors == 0
+    }
+}
+
 /// What has happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -152,6 +162,11 @@ impl World {
                 && matches!(descriptor.object, Object::Epoll(_))
                 && self.readiness(&descriptor.object, 0).readable
         })
+    }
+
+    pub(super) fn is_epoll_ready(&self, epoll: RawFd) -> bool {
+        let descriptor = self.descriptors.get(&epoll);
+        descriptor.is_some_and(|descriptor| self.readiness(&descriptor.object, 0).readable)
     }
 
     pub(super) fn set_faults(&mut self, faults: Faults) {
