@@ -284,7 +284,7 @@ fn gather(
         Ok(sent) => Ok((vec![sent[0]; receivers.len()], received)),
         // What a receiver found wrong explains why the sender got nowhere.
         Err(error) => match received.into_iter().find_map(|one| one.trouble) {
-            Some(trouble) => bail!(trouble),
+            Some(trouble) => Err(error.context(format!("a receiver stopped {trouble}"))),
             None => Err(error),
         },
     }

@@ -349,7 +349,8 @@ impl Receiver {
                 Ok(false) => self.progress.at(self.tally.messages)?,
                 Ok(true) => return Ok(()),
                 Err(trouble) => {
-                    self.trouble = Some(format!("{trouble:#}"));
+                    self.trouble =
+                        Some(format!("after {} messages: {trouble:#}", self.tally.messages));
                     return Ok(());
                 }
             }

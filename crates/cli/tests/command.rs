@@ -1,0 +1,126 @@
+//! The `oxmq` command as its users run it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn oxmq(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oxmq"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    oxmq(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_demo_carries_named_files_and_loses_nothing() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/roles.rs");
+    let output = run(&["demo", "--seconds", "0.1", file]);
+    let table = text(&output.stdout);
+    assert!(output.status.success(), "{table}{}", text(&output.stderr));
+    let rows: Vec<Vec<&str>> =
+        table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    let lost: Vec<_> = rows.iter().filter(|row| row.len() == 8).map(|row| row[7]).collect();
+    assert_eq!(lost, ["0"; 6], "{table}");
+    assert!(table.contains("once, whole and in order"), "{table}");
+}
+
+#[test]
+fn the_demo_names_a_file_that_it_cannot_read() {
+    let output = run(&["demo", "no/such/file"]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("no/such/file"));
+}
+
+#[test]
+fn the_demo_fails_when_one_of_its_processes_dies() {
+    let demo = oxmq(&["demo", "--seconds", "30"]).spawn().unwrap();
+    let worker = wait_for_part(&demo, "worker");
+    Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
+    let output = demo.wait_with_output().unwrap();
+    let reason = text(&output.stderr);
+    assert!(!output.status.success(), "{reason}");
+    assert!(reason.contains("died (signal: 9"), "{reason}");
+}
+
+#[test]
+fn no_process_outlives_the_demo() {
+    let mut demo = oxmq(&["demo", "--seconds", "30"]).spawn().unwrap();
+    let worker = wait_for_part(&demo, "worker");
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    let gone = || !Path::new(&format!("/proc/{worker}")).exists();
+    assert!(eventually(gone), "worker {worker} is still there");
+}
+
+#[test]
+fn bench_writes_what_it_measured() {
+    let json = std::env::temp_dir().join(format!("oxmq-bench-test-{}.json", std::process::id()));
+    let file = json.to_str().unwrap();
+    let name = "PUSH-PULL tcp 16 B";
+    let args =
+        ["bench", "--quick", "--runs", "1", "--only", name, "--vs", "libzmq.so.5", "--json", file];
+    let output = run(&args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    fs::remove_file(&json).unwrap();
+    let line = &lines[0];
+    assert_eq!(line["name"], name);
+    assert_eq!(line["unit"], "msg/s");
+    let number = |key: &str| line[key].as_f64().unwrap();
+    assert!(number("ours") > 0.0 && number("theirs") > 0.0 && number("bare") > 0.0);
+    assert!((number("ratio") - number("ours") / number("theirs")).abs() < 1e-9);
+    assert_eq!(line["spread"].as_array().unwrap().len(), 2);
+    assert!(line["goal"].as_str().unwrap().contains('3'));
+}
+
+#[test]
+fn bench_names_a_library_that_it_cannot_load() {
+    let output = run(&["bench", "--quick", "--only", "inproc 16 B", "--vs", "no/such/libzmq.so"]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("no/such/libzmq.so"));
+}
+
+#[test]
+fn bench_watches_idle_sockets_and_connections() {
+    let output = run(&["bench", "idle", "--seconds", "1", "--vs", "libzmq.so.5"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).lines().count(), 3);
+    let output = run(&["bench", "memory", "--connections", "50", "--vs", "libzmq.so.5"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).lines().count(), 3);
+}
+
+/// The process id of a part of `demo`, once it runs.
+fn wait_for_part(demo: &Child, role: &str) -> u32 {
+    let mut found = None;
+    let children = format!("/proc/{0}/task/{0}/children", demo.id());
+    assert!(eventually(|| {
+        let children = fs::read_to_string(&children).unwrap_or_default();
+        found = children.split_whitespace().map(|id| id.parse().unwrap()).find(|id: &u32| {
+            let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            command.split(|byte| *byte == 0).any(|arg| arg == role.as_bytes())
+        });
+        found.is_some()
+    }));
+    found.unwrap()
+}
+
+/// Looks again and again, because there is no event to wait for: whether it comes true in time.
+fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
