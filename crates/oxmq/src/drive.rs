@@ -57,7 +57,8 @@ impl std::ops::BitOr for Work {
 /// - *Driven*: the holder of the word owns the connection. `request` and `try_take` leave a mark.
 /// - *Driven+dirty*: as above; `release` says false, and the holder makes another pass.
 /// - *Parked*: nobody drives, and what is published for writing waits: the kernel's buffer is
-///   full and EPOLLOUT will tell, or there is no connection yet. `request(WRITE)` says false.
+///   full and EPOLLOUT will tell, or there is no connection yet, or the I/O thread has been told
+///   already (`promise`: Idle to Parked). `request(WRITE)` says false.
 ///
 /// Nothing published is left without a driver. A producer publishes, then passes a fence, then
 /// looks at the word; a driver empties the marks, then passes a fence, then looks at the pipes.
@@ -114,6 +115,16 @@ impl DriveState {
                 Err(now) => seen = now,
             }
         }
+    }
+
+    /// The caller has been asked for a drive, and leaves it to the I/O thread: until that takes the
+    /// word, producers need not ask again. Call it before telling the I/O thread.
+    pub(crate) fn promise(&self) {
+        // Relaxed: whoever sees the mark and does not ask for a drive has published before, and
+        // the `try_take` of the I/O thread comes later in the order of the word's values than
+        // the mark; the fences in `request` and `begin_pass` do the rest. A word that is no
+        // longer idle needs no promise.
+        let _ = self.0.compare_exchange(0, PARKED, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Takes the word, for `work` (which the first `begin_pass` gives back). False: somebody

@@ -237,6 +237,7 @@ impl Session {
 
     /// Leaves the session's work to its I/O thread.
     pub(crate) fn kick(self: &Arc<Self>) {
+        self.drive.promise();
         if !self.queued.swap(true, Ordering::AcqRel) {
             self.io().post(crate::reactor::Job::Drive(self.clone()));
         }
