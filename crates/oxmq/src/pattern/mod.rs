@@ -52,7 +52,7 @@ pub(crate) trait Pattern: Send {
     fn send(&mut self, pipes: &mut Pipes, part: &mut Message) -> Result<(), Refusal>;
 
     /// Receives one part; after a first part, the others of the message are there.
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, Refusal>;
+    fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Result<(), Refusal>;
 
     /// What can be done now.
     fn events(&mut self, pipes: &mut Pipes) -> Events;

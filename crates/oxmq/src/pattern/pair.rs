@@ -45,8 +45,8 @@ impl Pattern for Pair {
         self.out.send(pipes, part).map(drop).ok_or(Refusal::Again)
     }
 
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, Refusal> {
-        self.input.recv(pipes).map(|(_, part)| part).ok_or(Refusal::Again)
+    fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Result<(), Refusal> {
+        self.input.recv(pipes, into).map(drop).ok_or(Refusal::Again)
     }
 
     fn events(&mut self, pipes: &mut Pipes) -> Events {

@@ -47,7 +47,7 @@ impl Pattern for Pub {
         Ok(())
     }
 
-    fn recv(&mut self, _: &mut Pipes) -> Result<Message, Refusal> {
+    fn recv(&mut self, _: &mut Pipes, _: &mut Message) -> Result<(), Refusal> {
         Err(Refusal::NotSupported)
     }
 

@@ -32,7 +32,7 @@ impl Pattern for Push {
         self.out.send(pipes, part).map(drop).ok_or(Refusal::Again)
     }
 
-    fn recv(&mut self, _: &mut Pipes) -> Result<Message, Refusal> {
+    fn recv(&mut self, _: &mut Pipes, _: &mut Message) -> Result<(), Refusal> {
         Err(Refusal::NotSupported)
     }
 

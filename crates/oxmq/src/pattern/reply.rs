@@ -32,20 +32,20 @@ enum Turn {
 
 impl Rep {
     /// The next part of a request; a message without an envelope is dropped whole.
-    fn next(&mut self, pipes: &mut Pipes) -> Option<Message> {
+    fn next(&mut self, pipes: &mut Pipes, into: &mut Message) -> Option<PipeId> {
         if self.turn == Turn::Receiving {
-            return self.input.recv(pipes).map(|(_, part)| part);
+            return self.input.recv(pipes, into);
         }
         loop {
-            let (from, part) = self.input.recv(pipes)?;
-            let (more, delimiter) = (part.more(), part.is_empty());
-            self.envelope.push(part);
+            let from = self.input.recv(pipes, into)?;
+            let (more, delimiter) = (into.more(), into.is_empty());
+            self.envelope.push(into.take());
             if !more {
                 // "SHALL discard silently": no delimiter, or nothing after it.
                 pipes.after.garbage.append(&mut self.envelope);
             } else if delimiter {
                 self.asker = Some(from);
-                return self.input.recv(pipes).map(|(_, body)| body);
+                return self.input.recv(pipes, into);
             }
         }
     }
@@ -107,21 +107,24 @@ impl Pattern for Rep {
         Ok(())
     }
 
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, Refusal> {
+    fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Result<(), Refusal> {
         if matches!(self.turn, Turn::Answer | Turn::Answering) {
             return Err(Refusal::State("the request received must be answered first"));
         }
-        let prefetched = self.prefetched.take();
-        let part = prefetched.or_else(|| self.next(pipes)).ok_or(Refusal::Again)?;
-        self.turn = if part.more() { Turn::Receiving } else { Turn::Answer };
-        Ok(part)
+        match self.prefetched.take() {
+            Some(part) => *into = part,
+            None => drop(self.next(pipes, into).ok_or(Refusal::Again)?),
+        }
+        self.turn = if into.more() { Turn::Receiving } else { Turn::Answer };
+        Ok(())
     }
 
     fn events(&mut self, pipes: &mut Pipes) -> Events {
         match self.turn {
             Turn::Await | Turn::Receiving => {
                 if self.prefetched.is_none() {
-                    self.prefetched = self.next(pipes);
+                    let mut part = Message::new();
+                    self.prefetched = self.next(pipes, &mut part).map(|_| part);
                 }
                 if self.prefetched.is_some() { Events::IN } else { Events::NONE }
             }

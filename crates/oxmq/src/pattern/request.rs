@@ -31,31 +31,30 @@ enum Turn {
 
 impl Req {
     /// The next part of the reply that is due.
-    fn next(&mut self, pipes: &mut Pipes) -> Option<Message> {
+    fn next(&mut self, pipes: &mut Pipes, into: &mut Message) -> Option<PipeId> {
         if self.turn == Turn::Receiving {
-            return self.input.recv(pipes).map(|(_, part)| part);
+            return self.input.recv(pipes, into);
         }
         loop {
-            let (from, first) = self.input.recv(pipes)?;
+            let from = self.input.recv(pipes, into)?;
             // "SHALL accept an incoming message only from the last peer it sent a request to"
             let expected = self.asked.is_none_or(|asked| asked == from);
-            if expected && first.is_empty() && first.more() {
-                return self.input.recv(pipes).map(|(_, body)| body);
+            if expected && into.is_empty() && into.more() {
+                return self.input.recv(pipes, into);
             }
-            self.discard(pipes, first);
+            self.discard(pipes, into);
         }
     }
 
     /// Drops a whole message, its first part read already.
-    fn discard(&mut self, pipes: &mut Pipes, mut part: Message) {
+    fn discard(&mut self, pipes: &mut Pipes, part: &mut Message) {
         while part.more() {
-            pipes.after.garbage.push(part);
-            match self.input.recv(pipes) {
-                Some((_, next)) => part = next,
-                None => return,
+            pipes.after.garbage.push(part.take());
+            if self.input.recv(pipes, part).is_none() {
+                return;
             }
         }
-        pipes.after.garbage.push(part);
+        pipes.after.garbage.push(part.take());
     }
 }
 
@@ -106,17 +105,19 @@ impl Pattern for Req {
         Ok(())
     }
 
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, Refusal> {
+    fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Result<(), Refusal> {
         if matches!(self.turn, Turn::Ask | Turn::Asking) {
             return Err(Refusal::State("a request must be sent first"));
         }
-        let prefetched = self.prefetched.take();
-        let part = prefetched.or_else(|| self.next(pipes)).ok_or(Refusal::Again)?;
-        self.turn = if part.more() { Turn::Receiving } else { Turn::Ask };
+        match self.prefetched.take() {
+            Some(part) => *into = part,
+            None => drop(self.next(pipes, into).ok_or(Refusal::Again)?),
+        }
+        self.turn = if into.more() { Turn::Receiving } else { Turn::Ask };
         if self.turn == Turn::Ask {
             self.asked = None;
         }
-        Ok(part)
+        Ok(())
     }
 
     fn events(&mut self, pipes: &mut Pipes) -> Events {
@@ -126,7 +127,8 @@ impl Pattern for Req {
             }
             Turn::Await | Turn::Receiving => {
                 if self.prefetched.is_none() {
-                    self.prefetched = self.next(pipes);
+                    let mut part = Message::new();
+                    self.prefetched = self.next(pipes, &mut part).map(|_| part);
                 }
                 if self.prefetched.is_some() { Events::IN } else { Events::NONE }
             }

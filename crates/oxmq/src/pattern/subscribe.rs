@@ -40,21 +40,21 @@ impl Default for Sub {
 impl Sub {
     /// The next part that the application wants.
     #[inline]
-    fn next(&mut self, pipes: &mut Pipes) -> Option<Message> {
+    fn next(&mut self, pipes: &mut Pipes, into: &mut Message) -> Result<(), Refusal> {
         loop {
-            let (_, part) = self.input.recv(pipes)?;
+            self.input.recv(pipes, into).ok_or(Refusal::Again)?;
             if self.message == Position::Start {
-                let wanted = self.subscriptions.contains_match(&part);
+                let wanted = self.subscriptions.contains_match(into);
                 self.message = if wanted { Position::Wanted } else { Position::Unwanted };
             }
             let wanted = self.message == Position::Wanted;
-            if !part.more() {
+            if !into.more() {
                 self.message = Position::Start;
             }
             if wanted {
-                return Some(part);
+                return Ok(());
             }
-            pipes.after.garbage.push(part);
+            pipes.after.garbage.push(into.take());
         }
     }
 }
@@ -88,16 +88,18 @@ impl Pattern for Sub {
         Err(Refusal::NotSupported)
     }
 
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, Refusal> {
+    fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Result<(), Refusal> {
         if let Some(part) = self.prefetched.take() {
-            return Ok(part);
+            *into = part;
+            return Ok(());
         }
-        self.next(pipes).ok_or(Refusal::Again)
+        self.next(pipes, into)
     }
 
     fn events(&mut self, pipes: &mut Pipes) -> Events {
         if self.prefetched.is_none() {
-            self.prefetched = self.next(pipes);
+            let mut part = Message::new();
+            self.prefetched = self.next(pipes, &mut part).is_ok().then_some(part);
         }
         if self.prefetched.is_some() { Events::IN } else { Events::NONE }
     }

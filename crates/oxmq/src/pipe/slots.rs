@@ -268,6 +268,18 @@ impl<T> SlotReader<T> {
         Some(item)
     }
 
+    /// As `pop`, into a place that holds an item already. Says whether there was one.
+    #[inline]
+    pub(crate) fn pop_into(&mut self, into: &mut T) -> bool {
+        if self.head.at == self.ready && !self.look() && !self.fall_asleep() {
+            return false;
+        }
+        // SAFETY: `look` has seen the item published, and the reader takes it once.
+        *into = unsafe { Chunk::take(self.head.chunk, self.head.at) };
+        self.head.at += 1;
+        true
+    }
+
     /// The next item, left where it is. None as for `pop`.
     pub(crate) fn peek(&mut self) -> Option<&T> {
         if self.head.at == self.ready && !self.look() && !self.fall_asleep() {

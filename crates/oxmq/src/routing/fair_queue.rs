@@ -30,31 +30,27 @@ impl FairQueue {
         }
     }
 
-    /// The next part, and the pipe it came from.
+    /// The next part; says which pipe it came from.
     #[inline]
-    pub(crate) fn recv(&mut self, pipes: &mut Pipes) -> Option<(PipeId, Message)> {
+    pub(crate) fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Option<PipeId> {
         loop {
             let pipe = match self.receiving {
                 Some(pipe) => pipe,
                 None => *self.active.get(self.current)?,
             };
-            match pipes.read(pipe) {
-                Some(part) => {
-                    if part.more() {
-                        self.receiving = Some(pipe);
-                    } else {
-                        self.receiving = None;
-                        self.current =
-                            if self.current + 1 < self.active.len() { self.current + 1 } else { 0 };
-                    }
-                    return Some((pipe, part));
-                }
-                None => {
+            if pipes.read(pipe, into) {
+                if into.more() {
+                    self.receiving = Some(pipe);
+                } else {
                     self.receiving = None;
-                    self.deactivate(self.current);
-                    drop_if_spent(pipes, pipe);
+                    self.current =
+                        if self.current + 1 < self.active.len() { self.current + 1 } else { 0 };
                 }
+                return Some(pipe);
             }
+            self.receiving = None;
+            self.deactivate(self.current);
+            drop_if_spent(pipes, pipe);
         }
     }
 

@@ -159,6 +159,7 @@ impl Session {
                 self.take_large(inner, *large)?;
                 continue;
             }
+            inner.decode_short()?;
             if !inner.in_multipart && !inner.has_room() {
                 return Ok(Decoding::Full);
             }
@@ -342,6 +343,34 @@ impl Session {
 }
 
 impl Inner {
+    /// The hot path of `decode_frames`: messages of one part that lie wholly in the buffer.
+    #[inline]
+    fn decode_short(&mut self) -> Result<(), Failure> {
+        let (Some(zmtp), Some(input)) = (&mut self.zmtp, &mut self.input) else { return Ok(()) };
+        if self.in_multipart || self.discards_input {
+            return Ok(());
+        }
+        let bytes = self.received.bytes();
+        let mut at = 0;
+        while input.has_room() {
+            let rest = &bytes[at..];
+            // Anything but a message of one part is looked at again by the caller.
+            let [0, length, body @ ..] = rest else { break };
+            if usize::from(*length) > body.len() {
+                break;
+            }
+            let Decoded::Message { body, consumed, .. } =
+                zmtp.decode(rest).map_err(Failure::Protocol)?
+            else {
+                break;
+            };
+            input.push(Message::from(body), true);
+            at += consumed;
+        }
+        self.received.consume(at);
+        Ok(())
+    }
+
     #[inline]
     fn has_room(&mut self) -> bool {
         self.input.as_mut().is_none_or(|input| input.has_room())

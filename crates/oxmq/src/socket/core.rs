@@ -111,8 +111,8 @@ impl Core {
 
     /// Receives one part.
     #[inline]
-    pub(crate) fn try_recv(&self) -> Result<Message, Refusal> {
-        self.retry_after_resume(State::recv)
+    pub(crate) fn try_recv(&self, into: &mut Message) -> Result<(), Refusal> {
+        self.retry_after_resume(|state| state.recv(into))
     }
 
     /// Receives all the parts of a message (or those that are left of one begun).
@@ -377,22 +377,25 @@ impl State {
     }
 
     #[inline]
-    pub(crate) fn recv(&mut self) -> Result<Message, Refusal> {
+    pub(crate) fn recv(&mut self, into: &mut Message) -> Result<(), Refusal> {
         self.check()?;
-        let part = self.pattern.recv(&mut self.pipes)?;
+        self.pattern.recv(&mut self.pipes, into)?;
         self.received();
-        Ok(part)
+        Ok(())
     }
 
     pub(crate) fn recv_multipart(&mut self) -> Result<Vec<Message>, Refusal> {
         self.check()?;
-        let mut parts = vec![self.pattern.recv(&mut self.pipes)?];
-        while parts.last().is_some_and(Message::more) {
-            match self.pattern.recv(&mut self.pipes) {
-                Ok(part) => parts.push(part),
-                Err(_) => break,
+        let mut part = Message::new();
+        self.pattern.recv(&mut self.pipes, &mut part)?;
+        let mut parts = Vec::new();
+        while part.more() {
+            parts.push(part.take());
+            if self.pattern.recv(&mut self.pipes, &mut part).is_err() {
+                break;
             }
         }
+        parts.push(part);
         self.received();
         Ok(parts)
     }

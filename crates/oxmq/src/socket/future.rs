@@ -99,7 +99,9 @@ impl Future for Recv<'_> {
     type Output = Result<Message, RecvError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.get_mut().0.poll(context, State::recv).map_err(recv_refusal)
+        let mut part = Message::new();
+        let received = self.get_mut().0.poll(context, |state| state.recv(&mut part));
+        received.map(|received| received.map(|()| part)).map_err(recv_refusal)
     }
 }
 

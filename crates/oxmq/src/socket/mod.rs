@@ -267,9 +267,11 @@ impl Socket {
     /// # Errors
     /// [`RecvError`].
     pub fn recv(&self) -> Result<Message, RecvError> {
-        match self.core.try_recv() {
+        let mut part = Message::new();
+        match self.core.try_recv(&mut part) {
+            Ok(()) => Ok(part),
             Err(Refusal::Again) => self.recv_until(self.recv_deadline()),
-            received => received.map_err(recv_refusal),
+            Err(refusal) => Err(recv_refusal(refusal)),
         }
     }
 
@@ -278,7 +280,8 @@ impl Socket {
     /// # Errors
     /// [`RecvError::Again`] if no message is there.
     pub fn try_recv(&self) -> Result<Message, RecvError> {
-        self.core.try_recv().map_err(recv_refusal)
+        let mut part = Message::new();
+        self.core.try_recv(&mut part).map(|()| part).map_err(recv_refusal)
     }
 
     /// As [`Socket::recv`], waiting for so long at most, whatever RCVTIMEO says.
@@ -400,7 +403,9 @@ impl Socket {
     }
 
     fn recv_until(&self, deadline: Deadline) -> Result<Message, RecvError> {
-        self.core.block_on(Events::IN, deadline, State::recv).map_err(recv_blocked)
+        let mut part = Message::new();
+        let received = self.core.block_on(Events::IN, deadline, |state| state.recv(&mut part));
+        received.map(|()| part).map_err(recv_blocked)
     }
 
     fn recv_deadline(&self) -> Deadline {

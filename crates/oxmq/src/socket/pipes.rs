@@ -215,28 +215,22 @@ impl Pipes {
         }
     }
 
-    /// The next part from the pipe. `None`: it is empty, and the next message to arrive will be
+    /// The next part from the pipe. False: it is empty, and the next message to arrive will be
     /// said to the pattern (`readable`).
     #[inline]
-    pub(crate) fn read(&mut self, id: PipeId) -> Option<Message> {
-        let pipe = self.get(id)?;
-        match pipe.input.pop() {
-            Some(part) => {
-                if !part.more() {
-                    pipe.input.count_message();
-                    if pipe.input.take_wake() {
-                        self.wake_writer(id);
-                    }
-                }
-                Some(part)
-            }
-            None => {
-                if pipe.input.take_wake() {
-                    self.wake_writer(id);
-                }
-                None
-            }
+    pub(crate) fn read(&mut self, id: PipeId, into: &mut Message) -> bool {
+        let Some(pipe) = self.get(id) else { return false };
+        let read = pipe.input.pop_into(into);
+        if read && into.more() {
+            return true;
         }
+        if read {
+            pipe.input.count_message();
+        }
+        if pipe.input.take_wake() {
+            self.wake_writer(id);
+        }
+        read
     }
 
     /// Whether the pipe holds a message; as [`Pipes::read`] when it does not.

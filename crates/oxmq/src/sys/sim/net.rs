@@ -84,6 +84,7 @@ struct Stream {
     is_tcp: bool,
     state: State,
     flight: VecDeque<(u64, Payload)>,
+    /// Not yet acknowledged; what arrives at a dead end never is, so that it makes no room.
     flight_bytes: usize,
     inbox: VecDeque<u8>,
     buffer_bytes: usize,
@@ -242,8 +243,8 @@ impl Net {
         let Some((_, payload)) = stream.flight.pop_front() else { return };
         match payload {
             Payload::Bytes(bytes) => {
-                stream.flight_bytes -= bytes.len();
                 if stream.is_alive() {
+                    stream.flight_bytes -= bytes.len();
                     stream.inbox.extend(bytes);
                 } else if let Some(peer) = stream.peer.filter(|_| !stream.reset_sent) {
                     stream.reset_sent = true;
