@@ -9,7 +9,27 @@ use anyhow::{Result, bail};
 pub const LOOM_PREEMPTIONS: u32 = 2;
 
 /// `cfg(oxmq_mutation = "…")` in the modules that loom checks, each a defect it must find.
-const MUTATIONS: &[&str] = &[];
+const MUTATIONS: &[&str] = &[
+    "arena_publish_relaxed",
+    "arena_spare_relaxed",
+    "credit_return_fence",
+    "credit_return_relaxed",
+    "credit_waiting_fence",
+    "credit_waiting_recheck",
+    "drive_pass_fence",
+    "drive_release_ignores_dirty",
+    "drive_release_relaxed",
+    "drive_request_fence",
+    "drive_take_relaxed",
+    "park_notify_relaxed",
+    "park_prepare_overwrites",
+    "park_reset_relaxed",
+    "slots_asleep_fence",
+    "slots_asleep_recheck",
+    "slots_publish_fence",
+    "slots_publish_relaxed",
+    "slots_spare_relaxed",
+];
 
 /// Runs the simulator's tests.
 pub fn sim(seeds: Option<u64>, seed: Option<u64>) -> Result<Outcome> {
@@ -33,6 +53,12 @@ pub fn loom(preemptions: u32) -> Result<Outcome> {
 /// Breaks the lock-free modules, one way after the other; each must make a model fail.
 pub fn mutants() -> Result<()> {
     let mut survivors = Vec::new();
+    // What fails unbroken would seem to find everything.
+    loom_with("--cfg loom", "mutants", LOOM_PREEMPTIONS)
+        .quiet()
+        .run()?
+        .with_tests()
+        .check("loom, unbroken,")?;
     for mutation in MUTATIONS {
         let flags = format!("--cfg loom --cfg oxmq_mutation=\"{mutation}\"");
         let outcome = loom_with(&flags, "mutants", LOOM_PREEMPTIONS).quiet().run()?;
