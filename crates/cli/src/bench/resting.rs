@@ -193,6 +193,15 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_waits_is_switched_away() {
+        let before = Activity::of(std::process::id()).unwrap().switches;
+        let (sender, receiver) = std::sync::mpsc::sync_channel(0);
+        thread::spawn(move || (0..1_000).for_each(|number| sender.send(number).unwrap()));
+        assert_eq!(receiver.iter().count(), 1_000);
+        assert!(Activity::of(std::process::id()).unwrap().switches > before);
+    }
+
+    #[test]
     fn fields() {
         assert_eq!(field("a:\t1\nvoluntary:  7 kB\n", "voluntary:").unwrap(), 7);
         field("a: 1", "b:").unwrap_err();
