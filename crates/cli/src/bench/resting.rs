@@ -6,6 +6,7 @@ use crate::parts::{PartId, Parts};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,17 +29,22 @@ struct Activity {
 
 impl Activity {
     fn of(process: u32) -> Result<Self> {
-        let mut activity = Activity { cpu_ns: 0, switches: 0 };
+        let mut all = Activity { cpu_ns: 0, switches: 0 };
         for task in fs::read_dir(format!("/proc/{process}/task"))? {
-            let task = task?.path();
-            let times = fs::read_to_string(task.join("schedstat"))?;
-            let on_cpu = times.split_whitespace().next().context("an empty schedstat")?;
-            activity.cpu_ns += on_cpu.parse::<u64>()?;
-            let status = fs::read_to_string(task.join("status"))?;
-            activity.switches += field(&status, "voluntary_ctxt_switches:")?;
-            activity.switches += field(&status, "nonvoluntary_ctxt_switches:")?;
+            let one = Activity::of_thread(&task?.path())?;
+            all.cpu_ns += one.cpu_ns;
+            all.switches += one.switches;
         }
-        Ok(activity)
+        Ok(all)
+    }
+
+    fn of_thread(task: &Path) -> Result<Self> {
+        let times = fs::read_to_string(task.join("schedstat"))?;
+        let on_cpu = times.split_whitespace().next().context("an empty schedstat")?;
+        let status = fs::read_to_string(task.join("status"))?;
+        let switches = field(&status, "voluntary_ctxt_switches:")?
+            + field(&status, "nonvoluntary_ctxt_switches:")?;
+        Ok(Activity { cpu_ns: on_cpu.parse()?, switches })
     }
 }
 
@@ -194,11 +200,13 @@ mod tests {
 
     #[test]
     fn a_thread_that_waits_is_switched_away() {
-        let before = Activity::of(std::process::id()).unwrap().switches;
+        let here = Path::new("/proc/thread-self");
+        let before = Activity::of_thread(here).unwrap();
         let (sender, receiver) = std::sync::mpsc::sync_channel(0);
         thread::spawn(move || (0..1_000).for_each(|number| sender.send(number).unwrap()));
         assert_eq!(receiver.iter().count(), 1_000);
-        assert!(Activity::of(std::process::id()).unwrap().switches > before);
+        let after = Activity::of_thread(here).unwrap();
+        assert!(after.switches > before.switches && after.cpu_ns > before.cpu_ns);
     }
 
     #[test]
