@@ -25,6 +25,11 @@ pub(crate) use listener::{Listener, ListenerId};
 /// A lease that is not used for this long ends: the I/O thread reads again.
 const TICK: Duration = Duration::from_millis(1);
 
+/// What a streaming sender gathers is written after this at the latest: about the time in which
+/// the I/O thread would be awake, had it been woken.
+const LATE: Duration = Duration::from_micros(40);
+
+const KEY_LATE: u64 = 2;
 const KEY_WAKE: u64 = 0;
 const KEY_TICK: u64 = 1;
 const KEY_GROUP: u64 = 1 << 32;
@@ -43,6 +48,8 @@ pub(crate) struct Io {
     groups: Mutex<Slab<Option<Arc<Group>>>>,
     leases: Mutex<Leases>,
     listeners: Mutex<Slab<(ListenerId, Arc<Listener>)>>,
+    late_timer: TimerFd,
+    late: Mutex<Vec<Arc<Session>>>,
 }
 
 /// What is left to an I/O thread.
@@ -83,7 +90,10 @@ impl Io {
             groups: Mutex::new(Slab::new()),
             leases: Mutex::new(Leases::default()),
             listeners: Mutex::new(Slab::new()),
+            late_timer: TimerFd::new()?,
+            late: Mutex::new(Vec::new()),
         };
+        io.epoll.add(io.late_timer.raw(), KEY_LATE, Interest::READ)?;
         io.epoll.add(io.wake.raw(), KEY_WAKE, Interest::READ)?;
         io.epoll.add(io.timer.raw(), KEY_TICK, Interest::READ)?;
         Ok(Arc::new(io))
@@ -96,6 +106,26 @@ impl Io {
         // wakes, or the turn sees the job.
         if !self.awake.swap(true, Ordering::SeqCst) {
             self.wake.signal();
+        }
+    }
+
+    /// Writes for the session unless its sender does so soon. The timer costs the sender a tenth
+    /// of a wake-up, and as long as one sender streams it is put off again and again.
+    pub(crate) fn write_later(&self, session: &Arc<Session>) {
+        let mut late = self.late.lock();
+        if session.mark_late() {
+            late.push(session.clone());
+        }
+        // Others that wait must not be put off by this one.
+        if late.len() == 1 || late.last().is_some_and(|last| Arc::ptr_eq(last, session)) {
+            self.late_timer.arm(LATE);
+        }
+    }
+
+    fn write_late(&self) {
+        let late = std::mem::take(&mut *self.late.lock());
+        for session in late {
+            session.drive_late();
         }
     }
 
@@ -257,6 +287,10 @@ impl Reactor {
             for event in events.iter() {
                 match event.key {
                     KEY_WAKE => self.io.wake.drain(),
+                    KEY_LATE => {
+                        self.io.late_timer.drain();
+                        self.io.write_late();
+                    }
                     KEY_TICK => {
                         self.io.timer.drain();
                         self.io.tick();

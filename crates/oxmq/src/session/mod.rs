@@ -44,6 +44,8 @@ pub(crate) struct Session {
     linger_ms: AtomicI32,
     /// It waits in its I/O thread's inbox already.
     queued: AtomicBool,
+    /// It waits in its I/O thread's list of late writes already.
+    late: AtomicBool,
     /// Subscriptions to be sent, in order; outside the arena, since they never count against HWM.
     subscriptions: Mutex<Vec<(bool, Vec<u8>)>>,
     resolved: Mutex<Option<io::Result<Vec<SocketAddr>>>>,
@@ -186,6 +188,7 @@ impl Session {
                 orders: AtomicU8::new(order::START),
                 linger_ms: AtomicI32::new(-1),
                 queued: AtomicBool::new(false),
+                late: AtomicBool::new(false),
                 subscriptions: Mutex::new(Vec::new()),
                 resolved: Mutex::new(None),
                 inner: UnsafeCell::new(Inner {
@@ -241,6 +244,13 @@ impl Session {
         if !self.queued.swap(true, Ordering::AcqRel) {
             self.io().post(crate::reactor::Job::Drive(self.clone()));
         }
+    }
+
+    /// Leaves the session's work to the caller, who is likely to have more soon, and to its I/O
+    /// thread should that not be so.
+    pub(crate) fn write_later(self: &Arc<Self>) {
+        self.drive.promise();
+        self.io().write_later(self);
     }
 
     /// Writes on the calling thread what is to be written.
@@ -314,6 +324,17 @@ impl Session {
             (false, true) => self.drive(Work::WRITE),
             _ => self.drive(Work::BOTH),
         }
+    }
+
+    /// Marks the session as waiting for a late write; false if it does already.
+    pub(crate) fn mark_late(&self) -> bool {
+        !self.late.swap(true, Ordering::AcqRel)
+    }
+
+    /// Called by the I/O thread when nobody else has written in time.
+    pub(crate) fn drive_late(self: &Arc<Self>) {
+        self.late.store(false, Ordering::Release);
+        self.drive(Work::WRITE);
     }
 
     /// Called by the I/O thread for a job in its inbox.

@@ -12,7 +12,9 @@ use crate::pattern::{Pattern, Refusal};
 use crate::pipe::{ArenaReader, SlotReader, SlotWriter, arena, slots};
 use crate::reactor::{Group, Io, ListenerId};
 use crate::session::Session;
-use crate::socket::pipes::{After, Link, Output, PeerNews, Pipe, PipeId, Pipes};
+use crate::socket::pipes::{
+    After, Link, Output, PeerNews, Pipe, PipeId, Pipes, Unwritten,
+};
 use crate::socket::spin::Spin;
 use crate::socket::waiters::{Events, Waiters};
 use crate::sys::Instant;
@@ -170,9 +172,9 @@ impl Core {
     pub(crate) fn finish(&self, mut state: MutexGuard<'_, State>) {
         if !state.pipes.after.is_empty() {
             let after = mem::take(&mut state.pipes.after);
-            let inline = state.writes_inline(&after);
+            let streams = state.streams(&after);
             drop(state);
-            run(after, inline);
+            run(after, streams);
         }
     }
 
@@ -421,16 +423,15 @@ impl State {
         self.waiters.notify(events, &mut self.pipes.after.wakes);
     }
 
-    /// Whether the sender itself writes what it sent: one connection, idle until now, and a
-    /// sender who does not stream.
-    fn writes_inline(&mut self, after: &After) -> bool {
+    /// Whether the sender streams, so that more is about to follow what it has just sent.
+    fn streams(&mut self, after: &After) -> bool {
         if after.kicks.is_empty() {
             return false;
         }
         let now = Instant::now();
-        let idle = now.saturating_since(self.kicked_at) > STREAMING;
+        let streams = now.saturating_since(self.kicked_at) < STREAMING;
         self.kicked_at = now;
-        idle && after.kicks.len() == 1
+        streams
     }
 
     /// A pipe to a connection, not yet attached to the pattern.
@@ -440,7 +441,10 @@ impl State {
     ) -> (PipeId, ArenaReader, SlotWriter<Message>) {
         let (writer, out) = arena(self.options.sndhwm as u32);
         let (input, reader) = slots(self.options.rcvhwm as u32);
-        let id = self.pipes.insert(Pipe::new(Output::Arena(writer), reader, link));
+        let mut pipe = Pipe::new(Output::Arena(writer), reader, link);
+        // Half of what may wait: the sender writes before it would be stopped, or lose messages.
+        pipe.unwritten.messages_max = (self.options.sndhwm as u32).div_ceil(2);
+        let id = self.pipes.insert(pipe);
         (id, out, input)
     }
 
@@ -493,25 +497,34 @@ impl Pipe {
             connected: false,
             input_ended: false,
             identity: Box::default(),
+            unwritten: Unwritten::default(),
         }
     }
 }
 
 /// Does what had to wait for the release of a socket's lock.
 #[cold]
-fn run(after: After, inline: bool) {
+fn run(after: After, streams: bool) {
     for wake in after.wakes {
         wake.wake();
     }
     for session in after.resumes {
         session.resume();
     }
+    // A sender with one idle connection writes at once; one who streams gathers first, and so
+    // does not pay for a wake-up; a fan-out is left to the I/O threads.
+    let alone = after.kicks.len() == 1;
     for session in after.kicks {
-        if inline {
+        if streams {
+            session.write_later();
+        } else if alone {
             session.write_now();
         } else {
             session.kick();
         }
+    }
+    for session in after.writes {
+        session.write_now();
     }
     for (peer, id, news) in after.peers {
         if let Some(peer) = Weak::upgrade(&peer) {

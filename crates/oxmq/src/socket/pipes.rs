@@ -40,6 +40,44 @@ pub(crate) struct Pipe {
     pub(crate) input_ended: bool,
     /// The peer's identity (routing id), empty when it gave none.
     pub(crate) identity: Box<[u8]>,
+    /// What was published since the connection was last asked to write.
+    pub(crate) unwritten: Unwritten,
+}
+
+/// How much a streaming sender has published and not yet written: past a bound it writes itself.
+#[derive(Default)]
+pub(crate) struct Unwritten {
+    messages: u32,
+    bytes: usize,
+    /// The bound in messages; 0 is none.
+    pub(crate) messages_max: u32,
+}
+
+/// The bound of [`Unwritten`] in bytes: what one write takes well.
+const UNWRITTEN_BYTES_MAX: usize = 64 * 1024;
+
+impl Unwritten {
+    #[inline]
+    fn add_bytes(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    /// Counts a message. True: the bound is reached, and the counting begins anew.
+    #[inline]
+    fn count(&mut self) -> bool {
+        self.messages += 1;
+        let reached = self.messages == self.messages_max || self.bytes >= UNWRITTEN_BYTES_MAX;
+        if reached {
+            self.clear();
+        }
+        reached
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.messages = 0;
+        self.bytes = 0;
+    }
 }
 
 /// Where a pipe's outgoing messages go.
@@ -79,6 +117,8 @@ pub(crate) enum PeerNews {
 pub(crate) struct After {
     /// Connections whose arena has work and no driver.
     pub(crate) kicks: Vec<Arc<Session>>,
+    /// Connections for which a streaming sender has gathered enough.
+    pub(crate) writes: Vec<Arc<Session>>,
     /// Connections that had stopped reading at RCVHWM and have room again.
     pub(crate) resumes: Vec<Arc<Session>>,
     pub(crate) peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
@@ -91,6 +131,7 @@ impl After {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.kicks.is_empty()
+            && self.writes.is_empty()
             && self.resumes.is_empty()
             && self.peers.is_empty()
             && self.wakes.is_empty()
@@ -167,10 +208,14 @@ impl Pipes {
     #[inline]
     pub(crate) fn write(&mut self, id: PipeId, part: &mut Message) {
         let more = part.more();
-        match self.get(id).map(|pipe| &mut pipe.output) {
-            Some(Output::Arena(arena)) => arena.write(part),
-            Some(Output::Slots(slots)) => slots.push(part.take(), !more),
-            Some(Output::Closed) | None => return,
+        let Some(pipe) = self.get(id) else { return };
+        match &mut pipe.output {
+            Output::Arena(arena) => {
+                pipe.unwritten.add_bytes(part.len());
+                arena.write(part);
+            }
+            Output::Slots(slots) => slots.push(part.take(), !more),
+            Output::Closed => return,
         }
         if !more {
             self.publish(id);
@@ -181,10 +226,14 @@ impl Pipes {
     #[inline]
     pub(crate) fn write_copy(&mut self, id: PipeId, part: &Message) {
         let more = part.more();
-        match self.get(id).map(|pipe| &mut pipe.output) {
-            Some(Output::Arena(arena)) => arena.write_copy(part),
-            Some(Output::Slots(slots)) => slots.push(part.clone(), !more),
-            Some(Output::Closed) | None => return,
+        let Some(pipe) = self.get(id) else { return };
+        match &mut pipe.output {
+            Output::Arena(arena) => {
+                pipe.unwritten.add_bytes(part.len());
+                arena.write_copy(part);
+            }
+            Output::Slots(slots) => slots.push(part.clone(), !more),
+            Output::Closed => return,
         }
         if !more {
             self.publish(id);
@@ -198,10 +247,12 @@ impl Pipes {
         match &mut pipe.output {
             Output::Arena(arena) => {
                 arena.publish();
-                if let Link::Session(session) = &pipe.link
-                    && session.request_write()
-                {
+                let Link::Session(session) = &pipe.link else { return };
+                if session.request_write() {
+                    pipe.unwritten.clear();
                     self.after.kicks.push(session.clone());
+                } else if pipe.unwritten.count() {
+                    self.after.writes.push(session.clone());
                 }
             }
             Output::Slots(slots) => {
