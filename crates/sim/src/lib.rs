@@ -17,6 +17,9 @@
 //! A seed that fails prints itself and what was wrong; run alone, it fails in the same way.
 #![cfg(oxmq_sim)]
 
+pub mod actor;
 pub mod content;
 pub mod executor;
 pub mod oracle;
+pub mod plan;
+pub mod run;

@@ -58,8 +58,10 @@ pub struct Route {
     /// Who connected, and where to: the place where the world counts connections that ended.
     /// `None` for inproc.
     pub place: Option<(u32, String)>,
-    /// How many messages one ended connection can have held.
+    /// How many messages one ended connection takes with it, whatever their size.
     pub held_messages_max: u64,
+    /// How many bytes of further messages it takes with it.
+    pub held_bytes_max: u64,
 }
 
 /// Everything that was sent and received.
@@ -132,6 +134,11 @@ impl Oracle {
         }
     }
 
+    /// The ways from a sender.
+    pub fn routes_from(&self, sender: u16) -> impl Iterator<Item = &Route> {
+        self.routes.iter().filter(move |route| route.sender == sender)
+    }
+
     /// Messages that are missing, explained or not. Known after [`Oracle::finish`].
     pub fn missing(&self) -> u64 {
         self.missing
@@ -184,12 +191,55 @@ impl Oracle {
         Ok(())
     }
 
-    /// Everything has ended. `ended` says how many connections of a route did so under way.
-    /// Returns what is wrong.
-    pub fn finish(&mut self, ended: impl Fn(&Route) -> u64) -> Vec<String> {
+    /// All the ways.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Everything has arrived that will. `ended` says how many connections of a route ended under
+    /// way.
+    pub fn finish(&mut self, ended: impl Fn(&Route) -> u64) {
         for id in 0..self.senders.len() as u16 {
             self.finish_sender(id, &ended);
         }
+    }
+
+    /// Whether all that this sender's receivers must get has arrived.
+    pub fn is_complete(&self, sender: u16) -> bool {
+        self.overdue(sender).next().is_none()
+    }
+
+    /// The same for all senders.
+    pub fn is_all_complete(&self) -> bool {
+        (0..self.senders.len() as u16).all(|id| self.is_complete(id))
+    }
+
+    /// What must arrive and has not, with the receiver if it must be that one.
+    fn overdue(&self, id: u16) -> impl Iterator<Item = (u32, Option<&Receiver>)> {
+        let sender = &self.senders[usize::from(id)];
+        let from = sender.reliable_from.unwrap_or(sender.sent);
+        let has_got = move |receiver: &Receiver, number| {
+            receiver.got.get(&id).is_some_and(|got| got.contains(&number))
+        };
+        let of_one = (sender.delivery == Delivery::One).then(move || {
+            let is_lost = move |number: &u32| !self.receivers.iter().any(|to| has_got(to, *number));
+            (from..sender.sent).filter(is_lost).map(|number| (number, None))
+        });
+        let of_every = (sender.delivery == Delivery::Every).then(move || {
+            (from..sender.sent).flat_map(move |number| {
+                let right = content::parts(self.seed, sender.sizes, id, number);
+                let routes = self.routes.iter().filter(move |route| route.sender == id);
+                let receivers = routes.map(|route| &self.receivers[usize::from(route.receiver)]);
+                receivers
+                    .filter(move |to| to.takes(&right[0]) && !has_got(to, number))
+                    .map(move |to| (number, Some(to)))
+            })
+        });
+        of_one.into_iter().flatten().chain(of_every.into_iter().flatten())
+    }
+
+    /// What is wrong.
+    pub fn take_errors(&mut self) -> Vec<String> {
         std::mem::take(&mut self.errors)
     }
 
@@ -216,19 +266,6 @@ impl Oracle {
                     to.name, sender.name
                 ));
             }
-            if sender.delivery == Delivery::Every
-                && let Some(from) = sender.reliable_from
-            {
-                for number in from..sender.sent {
-                    let right = content::parts(self.seed, sender.sizes, id, number);
-                    if to.takes(&right[0]) && !got.contains(&number) {
-                        errors.push(format!(
-                            "{} never got {}'s {number}, sent after the faults had ended",
-                            to.name, sender.name
-                        ));
-                    }
-                }
-            }
         }
         if sender.delivery == Delivery::One {
             let mut arrived = vec![false; sender.sent as usize];
@@ -241,24 +278,41 @@ impl Oracle {
                 (0..sender.sent).filter(|&number| !arrived[number as usize]).collect();
             let runs = 1 + lost.windows(2).filter(|pair| pair[0] + 1 != pair[1]).count() as u64;
             let all_ended: u64 = routes.iter().map(|route| ended(route)).sum();
-            let held: u64 = routes.iter().map(|route| ended(route) * route.held_messages_max).sum();
+            let held_messages: u64 =
+                routes.iter().map(|route| ended(route) * route.held_messages_max).sum();
+            let held_bytes: u64 =
+                routes.iter().map(|route| ended(route) * route.held_bytes_max).sum();
+            let mut lost_bytes: Vec<u64> = lost
+                .iter()
+                .map(|&number| {
+                    let parts = content::parts(self.seed, sender.sizes, id, number);
+                    parts.iter().map(|part| part.len() as u64).sum()
+                })
+                .collect();
+            // The largest count as held whatever their size: that explains most.
+            lost_bytes.sort_unstable();
+            lost_bytes.truncate(lost.len().saturating_sub(held_messages as usize));
+            let is_too_much = lost_bytes.iter().sum::<u64>() > held_bytes;
             let name = &sender.name;
             missing = lost.len() as u64;
-            if let Some(&first) = lost.iter().find(|&&n| sender.reliable_from <= Some(n))
-                && sender.reliable_from.is_some()
-            {
-                errors.push(format!("{name}'s {first}, sent after the faults, never arrived"));
-            }
             if !lost.is_empty() && all_ended == 0 {
                 errors.push(format!("{name}'s {lost:?} are lost, and no connection ended"));
-            } else if missing > held {
-                errors.push(format!("{name}'s {lost:?} are lost, more than the {held} possible"));
+            } else if is_too_much {
+                errors.push(format!(
+                    "{name}'s {lost:?} are lost, more than the {held_messages} and {held_bytes} \
+                     bytes possible"
+                ));
             } else if routes.len() == 1 && !lost.is_empty() && runs > all_ended {
                 errors.push(format!(
                     "{name}'s {lost:?} are lost, in {runs} runs, but only {all_ended} connections \
                      ended"
                 ));
             }
+        }
+        for (number, receiver) in self.overdue(id) {
+            let whose = receiver.map_or("anybody", |receiver| &receiver.name);
+            let name = &sender.name;
+            errors.push(format!("{name}'s {number}, sent after the faults, never got to {whose}"));
         }
         self.missing += missing;
         errors.into_iter().for_each(|error| self.blame(error));
@@ -310,7 +364,13 @@ mod tests {
         for _ in 0..receivers {
             let receiver = oracle.add_receiver("pull".into());
             let place = Some((0, "tcp://a".into()));
-            oracle.add_route(Route { sender, receiver, place, held_messages_max: 3 });
+            oracle.add_route(Route {
+                sender,
+                receiver,
+                place,
+                held_messages_max: 3,
+                held_bytes_max: 0,
+            });
         }
         let messages = (0..count)
             .map(|_| {
@@ -326,7 +386,8 @@ mod tests {
     fn verdict(numbers: &[usize], ended: u64) -> String {
         let (mut oracle, messages) = oracle(Delivery::One, 1, 10);
         numbers.iter().for_each(|&number| oracle.got(0, &messages[number]));
-        oracle.finish(|_| ended).join("; ")
+        oracle.finish(|_| ended);
+        oracle.take_errors().join("; ")
     }
 
     #[test]
@@ -338,7 +399,7 @@ mod tests {
     fn loss_needs_a_reason_and_has_bounds() {
         assert!(verdict(&[0, 1, 2, 3, 4, 5, 6, 7, 8], 0).contains("no connection ended"));
         assert_eq!(verdict(&[0, 1, 2, 3, 4, 5, 6, 9], 1), "");
-        assert!(verdict(&[0, 1, 2, 3, 4, 5], 1).contains("more than the 3 possible"));
+        assert!(verdict(&[0, 1, 2, 3, 4, 5], 1).contains("more than the 3 "));
         assert!(verdict(&[0, 2, 4, 5, 6, 7, 8, 9], 1).contains("in 2 runs"));
         assert_eq!(verdict(&[0, 2, 4, 5, 6, 7, 8, 9], 2), "");
     }
@@ -356,7 +417,7 @@ mod tests {
         let (mut oracle, messages) = oracle(Delivery::One, 2, 1);
         oracle.got(0, &messages[0]);
         oracle.got(1, &messages[0]);
-        assert_eq!(oracle.finish(|_| 0).len(), 1);
+        assert_eq!(oracle.take_errors().len(), 1);
     }
 
     #[test]
@@ -372,8 +433,9 @@ mod tests {
         oracle.got(1, &next);
         assert!(oracle.errors[0].contains("had not subscribed"));
         oracle.subscribed(0, b"");
-        let errors = oracle.finish(|_| 0);
-        assert!(errors[1].contains("never got push's 1"), "{errors:?}");
+        oracle.finish(|_| 0);
+        let errors = oracle.take_errors();
+        assert!(errors[1].contains("push's 1, sent after the faults"), "{errors:?}");
     }
 
     #[test]
@@ -396,7 +458,8 @@ mod tests {
         let (mut oracle, _) = oracle(Delivery::One, 1, 1);
         oracle.expect_all(0);
         oracle.sent(0);
-        let errors = oracle.finish(|_| 9);
+        oracle.finish(|_| 9);
+        let errors = oracle.take_errors();
         assert!(errors[0].contains("push's 1, sent after the faults"), "{errors:?}");
     }
 

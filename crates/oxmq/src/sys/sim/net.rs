@@ -84,7 +84,7 @@ struct Stream {
     is_tcp: bool,
     state: State,
     flight: VecDeque<(u64, Payload)>,
-    /// Not yet acknowledged; what arrives at a dead end never is, so that it makes no room.
+    /// Sent by the peer and not acknowledged. What is lost never is: it makes no room.
     flight_bytes: usize,
     inbox: VecDeque<u8>,
     buffer_bytes: usize,
@@ -537,6 +537,9 @@ impl Net {
         for (to, from) in buffer.iter_mut().zip(stream.inbox.drain(..count)) {
             to.write(from);
         }
+        if !stream.is_alive() {
+            stream.flight_bytes += count;
+        }
         Ok(count)
     }
 
@@ -606,7 +609,7 @@ impl Net {
         let is_open = stream.state == State::Open;
         let peer = stream.peer;
         stream.closed = true;
-        stream.inbox.clear();
+        stream.lose_inbox();
         self.count_end(id);
         if is_open && let Some(peer) = peer {
             if is_unread {
@@ -677,11 +680,6 @@ impl Net {
         }
         let kept = self.rng.between(0, stream.flight.len() as u64) as usize;
         stream.flight.truncate(kept);
-        stream.flight_bytes = stream
-            .flight
-            .iter()
-            .map(|(_, payload)| if let Payload::Bytes(bytes) = payload { bytes.len() } else { 0 })
-            .sum();
         let at = stream.flight.back().map_or(at, |(last, _)| at.max(*last));
         stream.flight.push_back((at, Payload::Reset));
         self.expect(at);
@@ -699,9 +697,8 @@ impl Net {
         stream.state = State::Failed;
         stream.error = Some(error);
         stream.flight.clear();
-        stream.flight_bytes = 0;
         if self.rng.one_in(2) {
-            stream.inbox.clear();
+            stream.lose_inbox();
         }
         self.count_end(id);
     }
@@ -748,6 +745,12 @@ impl Stream {
             State::Connecting(attempt) => Some(attempt.at),
             _ => self.flight.front().map(|(at, _)| *at),
         }
+    }
+
+    /// What is unread is lost, and makes no room either.
+    fn lose_inbox(&mut self) {
+        self.flight_bytes += self.inbox.len();
+        self.inbox.clear();
     }
 
     /// How much its peer can write.

@@ -144,7 +144,6 @@ impl World {
     pub(super) fn advance_to(&mut self, ns: u64) {
         self.now = self.now.max(ns);
         self.net.settle(self.now);
-        self.log("advance", 0, 0);
     }
 
     pub(super) fn next_event(&self) -> Option<u64> {

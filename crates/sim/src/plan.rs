@@ -1,0 +1,251 @@
+//! What a seed means: the nodes, the sockets on them, what they send, and what goes wrong.
+
+use crate::content::Sizes;
+use oxmq::sim::{Faults, Link, Rng};
+
+/// One scenario.
+#[derive(Debug)]
+pub struct Plan {
+    /// Each is a process: a context of its own.
+    pub nodes: u32,
+    /// How many I/O threads each node's context has.
+    pub io_threads: Vec<u32>,
+    /// How bytes go from each node to each.
+    pub links: Vec<(u32, u32, Link)>,
+    /// Sockets that talk to each other.
+    pub groups: Vec<Group>,
+    /// What happens by chance while there are faults.
+    pub faults: Faults,
+    /// What happens on purpose, in order.
+    pub mishaps: Vec<(u64, Mishap)>,
+    /// When the faults end, in nanoseconds from the start.
+    pub faults_end_ns: u64,
+    /// Whether receivers are cancelled before the contexts end, or learn of that end.
+    pub cancels_receivers: bool,
+}
+
+/// Something that happens at a certain moment.
+#[derive(Clone, Copy, Debug)]
+pub enum Mishap {
+    /// Some connection is reset.
+    Reset,
+    /// Nothing gets through between two nodes for so long.
+    Stall(u32, u32, u64),
+    /// The machine slept: all clocks jump.
+    Jump(u64),
+}
+
+/// Sockets of one pattern. Each of the left is connected with each of the right.
+#[derive(Debug)]
+pub struct Group {
+    /// The pattern.
+    pub pattern: Pattern,
+    /// How they are connected.
+    pub transport: Transport,
+    /// Who binds: the left, or the right.
+    pub left_binds: bool,
+    /// PUSH, PUB, REQ, or one PAIR.
+    pub left: Vec<Peer>,
+    /// PULL, SUB, REP, or the other PAIR.
+    pub right: Vec<Peer>,
+    /// How large the messages are.
+    pub sizes: Sizes,
+}
+
+/// The patterns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Both ways, one to one.
+    Pair,
+    /// PUSH to PULL.
+    Pipeline,
+    /// PUB to SUB.
+    PubSub,
+    /// REQ to REP.
+    ReqRep,
+}
+
+/// The transports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Within one node.
+    Inproc,
+    /// Fails at once or not at all.
+    Ipc,
+    /// Takes its time.
+    Tcp,
+}
+
+/// One socket, and what its owner does with it.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where it lives.
+    pub node: u32,
+    /// When it is bound or connected.
+    pub starts_ns: u64,
+    /// The option SNDHWM.
+    pub sndhwm: i32,
+    /// The option RCVHWM.
+    pub rcvhwm: i32,
+    /// The option RECONNECT_IVL, in milliseconds.
+    pub reconnect_ivl: i32,
+    /// How many messages it sends while there are faults.
+    pub messages: u32,
+    /// The longest rest between two messages sent or received, in nanoseconds.
+    pub pause_ns: u64,
+    /// How it waits.
+    pub habit: Habit,
+    /// How many tasks receive.
+    pub receivers: u32,
+    /// What a SUB subscribes to.
+    pub subscriptions: Vec<Vec<u8>>,
+}
+
+/// How an application waits for a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// It awaits the future.
+    Awaits,
+    /// It awaits the future for a while, drops it, and makes another.
+    Cancels,
+    /// It tries, and sleeps if that fails.
+    Tries,
+}
+
+impl Plan {
+    /// The scenario of this seed.
+    pub fn new(rng: &mut Rng) -> Plan {
+        let nodes = rng.between(1, 4) as u32;
+        let is_calm = rng.one_in(4);
+        let faults_end_ns = rng.between(100 * MS, 2000 * MS);
+        let mut links = Vec::new();
+        for from in 0..nodes {
+            for to in 0..nodes {
+                links.push((from, to, link(rng)));
+            }
+        }
+        let groups =
+            (0..rng.between(1, 3)).map(|_| Group::new(rng, nodes, faults_end_ns)).collect();
+        let mut mishaps = Vec::new();
+        let mut faults = Faults::default();
+        if !is_calm {
+            faults = self::faults(rng);
+            for _ in 0..rng.below(8) {
+                let mishap = match rng.below(6) {
+                    0..4 => Mishap::Reset,
+                    4 => {
+                        let (one, other) =
+                            (rng.below(nodes.into()) as u32, rng.below(nodes.into()) as u32);
+                        Mishap::Stall(one, other, rng.between(MS, 1000 * MS))
+                    }
+                    _ => Mishap::Jump(rng.between(MS, 10_000 * MS)),
+                };
+                mishaps.push((rng.below(faults_end_ns), mishap));
+            }
+            mishaps.sort_by_key(|(at, _)| *at);
+        } else {
+            // What costs nothing but time happens in calm weather as well.
+            let weather = self::faults(rng);
+            faults.short = weather.short;
+            faults.again = weather.again;
+            faults.spurious = weather.spurious;
+            faults.interrupted = weather.interrupted;
+        }
+        Plan {
+            nodes,
+            io_threads: (0..nodes).map(|_| 1 + u32::from(rng.one_in(4))).collect(),
+            links,
+            groups,
+            faults,
+            mishaps,
+            faults_end_ns,
+            cancels_receivers: rng.one_in(2),
+        }
+    }
+}
+
+impl Group {
+    fn new(rng: &mut Rng, nodes: u32, faults_end_ns: u64) -> Group {
+        let pattern =
+            *rng.pick(&[Pattern::Pair, Pattern::Pipeline, Pattern::PubSub, Pattern::ReqRep]);
+        let transport = *rng.pick(&[
+            Transport::Inproc,
+            Transport::Ipc,
+            Transport::Ipc,
+            Transport::Tcp,
+            Transport::Tcp,
+            Transport::Tcp,
+        ]);
+        let (lefts, rights) = match pattern {
+            Pattern::Pair => (1, 1),
+            _ if rng.one_in(3) => (1, 1),
+            _ => (rng.between(1, 2), rng.between(1, 3)),
+        };
+        let home = rng.below(nodes.into()) as u32;
+        let mut peers = |count| -> Vec<Peer> {
+            (0..count)
+                .map(|_| {
+                    let mut peer = Peer::new(rng, nodes, faults_end_ns);
+                    if transport == Transport::Inproc {
+                        peer.node = home;
+                    }
+                    peer
+                })
+                .collect()
+        };
+        let (left, right) = (peers(lefts), peers(rights));
+        let sizes = Sizes {
+            part_bytes_max: *rng.pick(&[16, 64, 300, 5000, 20_000, 100_000]),
+            parts_max: rng.between(1, 4),
+        };
+        Group { pattern, transport, left_binds: rng.one_in(2), left, right, sizes }
+    }
+}
+
+impl Peer {
+    fn new(rng: &mut Rng, nodes: u32, faults_end_ns: u64) -> Peer {
+        let hwm = |rng: &mut Rng| *rng.pick(&[1, 2, 3, 10, 100, 1000]);
+        let mut subscriptions = vec![rng.pick(&[&b""[..], b"A", b"B", b"Aa", b"Bc"]).to_vec()];
+        if rng.one_in(2) {
+            subscriptions.push(rng.pick(&[&b"Ab"[..], b"Ba", b"Bb"]).to_vec());
+        }
+        Peer {
+            node: rng.below(nodes.into()) as u32,
+            starts_ns: if rng.one_in(2) { 0 } else { rng.below(faults_end_ns / 2) },
+            sndhwm: hwm(rng),
+            rcvhwm: hwm(rng),
+            reconnect_ivl: *rng.pick(&[1, 10, 100]),
+            messages: rng.between(5, 80) as u32,
+            pause_ns: *rng.pick(&[0, 0, 10_000, 1_000_000, 50_000_000]),
+            habit: *rng.pick(&[Habit::Awaits, Habit::Awaits, Habit::Cancels, Habit::Tries]),
+            receivers: 1 + u32::from(rng.one_in(4)),
+            subscriptions,
+        }
+    }
+}
+
+fn link(rng: &mut Rng) -> Link {
+    let delay_ns = *rng.pick(&[0, 1_000, 30_000, 1_000_000, 20_000_000]);
+    Link {
+        delay_ns,
+        jitter_ns: if rng.one_in(2) { 0 } else { delay_ns + rng.below(200_000) },
+        buffer_bytes: *rng.pick(&[500, 2000, 16_000, 200_000]),
+        pieces_max: *rng.pick(&[1, 2, 5]),
+    }
+}
+
+fn faults(rng: &mut Rng) -> Faults {
+    let mut odds = |often| if rng.one_in(2) { 0 } else { *rng.pick(&[often, 5 * often]) };
+    Faults {
+        short: odds(3),
+        again: odds(10),
+        spurious: odds(10),
+        interrupted: odds(10),
+        refused: odds(3),
+        hang: odds(6),
+        meets_itself: odds(4),
+        out_of_descriptors: odds(6),
+    }
+}
+
+const MS: u64 = 1_000_000;
