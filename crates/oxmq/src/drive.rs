@@ -120,6 +120,10 @@ impl DriveState {
     /// The caller has been asked for a drive, and leaves it to the I/O thread: until that takes the
     /// word, producers need not ask again. Call it before telling the I/O thread.
     pub(crate) fn promise(&self) {
+        if cfg!(oxmq_mutation = "drive_promise_overwrites") {
+            self.0.store(PARKED, Ordering::Relaxed);
+            return;
+        }
         // Relaxed: whoever sees the mark and does not ask for a drive has published before, and
         // the `try_take` of the I/O thread comes later in the order of the word's values than
         // the mark; the fences in `request` and `begin_pass` do the rest. A word that is no
@@ -191,5 +195,249 @@ mod tests {
         assert!(state.begin_pass().is_empty());
         assert!(state.release(true));
         assert!(!state.request(Work::WRITE), "parked again");
+
+        assert!(state.try_take(Work::WRITE));
+        state.promise();
+        state.begin_pass();
+        assert!(state.release(false));
+        assert!(state.request(Work::WRITE), "a promise about a driven word is none");
+        state.promise();
+        assert!(!state.request(Work::WRITE), "promised");
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::Message;
+    use crate::pipe::{ArenaReader, ArenaWriter, IoVecs, arena};
+    use crate::sync::{Arc, AtomicBool, Mutex, UnsafeCell, model, thread};
+
+    /// A connection, as far as its state word is concerned.
+    struct Connection {
+        state: DriveState,
+        /// The driver's. loom reports two drivers, or one that does not see what the last did.
+        pipe: UnsafeCell<(ArenaReader, Vec<u8>)>,
+        /// The socket's, under its lock.
+        writer: Mutex<ArenaWriter>,
+        /// The I/O thread has a job, or is about to get it.
+        queued: AtomicBool,
+    }
+
+    // SAFETY: `state` says who uses `pipe`; that is what is under test.
+    unsafe impl Sync for Connection {}
+
+    impl Connection {
+        fn new(parked: bool) -> Arc<Connection> {
+            let (writer, reader) = arena(0);
+            Arc::new(Connection {
+                state: DriveState::new(parked),
+                pipe: UnsafeCell::new((reader, Vec::new())),
+                writer: Mutex::new(writer),
+                queued: AtomicBool::new(false),
+            })
+        }
+
+        fn publish(&self, body: u8) {
+            let mut writer = self.writer.lock().unwrap();
+            writer.write(&mut Message::from(&[body]));
+            writer.publish();
+        }
+
+        fn send(&self, body: u8) {
+            self.publish(body);
+            if self.state.request(Work::WRITE) {
+                self.drive(Work::WRITE);
+            }
+        }
+
+        /// Publishes, and leaves the drive to the I/O thread.
+        fn leave(&self, body: u8, io: &thread::Thread) {
+            self.publish(body);
+            if !self.state.request(Work::WRITE) {
+                return;
+            }
+            self.state.promise();
+            if !self.queued.swap(true, Ordering::AcqRel) {
+                io.unpark();
+            }
+        }
+
+        /// The I/O thread has a job.
+        fn drive_queued(&self) {
+            self.queued.swap(false, Ordering::AcqRel);
+            self.drive(Work::WRITE);
+        }
+
+        fn drive(&self, work: Work) {
+            if !self.state.try_take(work) {
+                return;
+            }
+            // The connection is the driver's even before the first pass.
+            self.pipe.with(|_| ());
+            loop {
+                if self.state.begin_pass().writes() {
+                    self.pass();
+                }
+                if self.state.release(false) {
+                    return;
+                }
+            }
+        }
+
+        fn pass(&self) {
+            self.pipe.with_mut(|pipe| {
+                // SAFETY: the caller drives; loom reports a race.
+                let (reader, wire) = unsafe { &mut *pipe };
+                let mut out = IoVecs::new();
+                let bytes = reader.gather(&mut out, usize::MAX);
+                wire.extend(out.as_slices().iter().flat_map(|slice| slice.iter()));
+                reader.advance(bytes, &mut Vec::new());
+            });
+        }
+
+        /// How many records the kernel has.
+        fn written(&self) -> usize {
+            // SAFETY: the caller is the only one who ever drives.
+            self.pipe.with(|pipe| unsafe { &*pipe }.1.len() / 3)
+        }
+
+        /// After all threads are done: nobody drives, and everything is written.
+        fn check(&self, mut bodies: Vec<u8>) {
+            assert!(self.state.try_take(Work::READ), "somebody still drives");
+            assert!(!self.state.begin_pass().writes(), "a mark was left");
+            self.pipe.with_mut(|pipe| {
+                // SAFETY: the other threads are gone.
+                let (reader, wire) = unsafe { &mut *pipe };
+                assert!(!reader.has_pending(), "published, and nobody drives");
+                let mut wire: Vec<u8> = wire.chunks(3).map(|record| record[2]).collect();
+                wire.sort_unstable();
+                bodies.sort_unstable();
+                assert_eq!(wire, bodies);
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_published_beside_a_drive_is_written() {
+        model(|| {
+            let connection = Connection::new(false);
+            let producer = connection.clone();
+            let producer = thread::spawn(move || {
+                producer.send(1);
+                producer.send(2);
+            });
+            connection.drive(Work::BOTH);
+            producer.join().unwrap();
+            connection.check(vec![1, 2]);
+        });
+    }
+
+    #[test]
+    fn two_producers_and_the_io_thread() {
+        model(|| {
+            let connection = Connection::new(false);
+            let producers = [1, 2].map(|body| {
+                let producer = connection.clone();
+                thread::spawn(move || producer.send(body))
+            });
+            connection.drive(Work::BOTH);
+            producers.map(|producer| producer.join().unwrap());
+            connection.check(vec![1, 2]);
+        });
+    }
+
+    #[test]
+    fn a_mark_left_by_taking_shows_what_came_before_it() {
+        model(|| {
+            let connection = Connection::new(false);
+            let producer = connection.clone();
+            let producer = thread::spawn(move || {
+                producer.publish(1);
+                producer.drive(Work::WRITE);
+            });
+            connection.drive(Work::BOTH);
+            producer.join().unwrap();
+            connection.check(vec![1]);
+        });
+    }
+
+    /// Two producers leave everything to the I/O thread.
+    #[test]
+    fn what_is_promised_is_written() {
+        model(|| {
+            let connection = Connection::new(false);
+            let driven = connection.clone();
+            let io = thread::spawn(move || {
+                while driven.written() < 2 {
+                    thread::park();
+                    driven.drive_queued();
+                }
+            });
+            let (other, its_io) = (connection.clone(), io.thread().clone());
+            let other = thread::spawn(move || other.leave(1, &its_io));
+            connection.leave(2, io.thread());
+            other.join().unwrap();
+            io.join().unwrap();
+            connection.check(vec![1, 2]);
+        });
+    }
+
+    #[test]
+    fn a_promise_does_not_make_two_drivers() {
+        model(|| {
+            let connection = Connection::new(false);
+            let producer = connection.clone();
+            let producer = thread::spawn(move || producer.send(1));
+            connection.publish(2);
+            if connection.state.request(Work::WRITE) {
+                connection.state.promise();
+                connection.drive(Work::WRITE);
+            }
+            producer.join().unwrap();
+            connection.check(vec![1, 2]);
+        });
+    }
+
+    /// EPOLLOUT, or the end of a handshake, comes while a producer relies on the parking.
+    #[test]
+    fn what_is_published_to_a_parked_connection_is_written_when_it_wakes() {
+        model(|| {
+            let connection = Connection::new(true);
+            let producer = connection.clone();
+            let producer = thread::spawn(move || {
+                producer.send(1);
+                producer.send(2);
+            });
+            connection.drive(Work::WRITE);
+            producer.join().unwrap();
+            connection.check(vec![1, 2]);
+        });
+    }
+
+    /// The driver finds the kernel's buffer full, parks, and is told when it has drained.
+    #[test]
+    fn parking_again_loses_nothing() {
+        model(|| {
+            let connection = Connection::new(false);
+            let producer = connection.clone();
+            let producer = thread::spawn(move || {
+                producer.publish(1);
+                // If it is idle: the I/O thread has not looked yet, and will.
+                producer.state.request(Work::WRITE)
+            });
+            assert!(connection.state.try_take(Work::READ));
+            loop {
+                connection.state.begin_pass();
+                if connection.state.release(true) {
+                    break;
+                }
+            }
+            connection.drive(Work::WRITE);
+            if producer.join().unwrap() {
+                connection.drive(Work::WRITE);
+            }
+            connection.check(vec![1]);
+        });
     }
 }

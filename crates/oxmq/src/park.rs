@@ -103,3 +103,58 @@ mod tests {
         assert!(!park.notify());
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sync::{Arc, AtomicBool, UnsafeCell, model, thread};
+
+    /// Two notifiers, each with work of its own, announced by nothing stronger than `notify`.
+    #[test]
+    fn no_notification_is_lost() {
+        model(|| {
+            let park = Arc::new(ParkState::new());
+            let work = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
+            let waiter = thread::current();
+            for i in [0, 1] {
+                let (park, work, waiter) = (park.clone(), work.clone(), waiter.clone());
+                thread::spawn(move || {
+                    work[i].store(true, Ordering::Relaxed);
+                    if park.notify() {
+                        waiter.unpark();
+                    }
+                });
+            }
+            loop {
+                park.reset();
+                if work.iter().all(|work| work.load(Ordering::Relaxed)) {
+                    break;
+                }
+                if park.prepare_sleep() {
+                    thread::park();
+                    park.end_sleep();
+                }
+            }
+            // No join: loom's `unpark` would end it. The model waits for all threads anyway.
+        });
+    }
+
+    #[test]
+    fn a_notification_shows_what_came_before_it() {
+        model(|| {
+            let park = Arc::new(ParkState::new());
+            let work = Arc::new(UnsafeCell::new(0));
+            let (parks, works) = (park.clone(), work.clone());
+            let notifier = thread::spawn(move || {
+                // SAFETY: loom's cell reports a race.
+                works.with_mut(|work| unsafe { *work = 1 });
+                parks.notify();
+            });
+            if park.is_notified() || !park.prepare_sleep() || park.end_sleep() {
+                // SAFETY: as above.
+                assert_eq!(work.with(|work| unsafe { *work }), 1);
+            }
+            notifier.join().unwrap();
+        });
+    }
+}

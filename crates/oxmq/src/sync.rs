@@ -17,7 +17,7 @@ pub(crate) use loom::{
 };
 
 #[cfg(all(test, loom))]
-pub(crate) use loom::{model, thread};
+pub(crate) use loom::{model, sync::Mutex, thread};
 
 /// std's cell behind the interface of loom's, which watches every access.
 #[cfg(not(loom))]

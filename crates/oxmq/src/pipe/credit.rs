@@ -84,8 +84,9 @@ impl Spender {
         if self.refresh(credit) {
             return true;
         }
-        // Relaxed: ordered by the fence.
-        credit.waiting.store(true, Ordering::Relaxed);
+        // Relaxed: ordered by the fence. Only exchanges, on both sides: the order of a mark and
+        // its taking is then plain to see, for loom too.
+        credit.waiting.swap(true, Ordering::Relaxed);
         if cfg!(oxmq_mutation = "credit_waiting_recheck") {
             return false;
         }
@@ -97,7 +98,7 @@ impl Spender {
             return false;
         }
         // Relaxed: if the reader has taken the flag meanwhile, its wake-up is a spurious one.
-        credit.waiting.store(false, Ordering::Relaxed);
+        credit.waiting.swap(false, Ordering::Relaxed);
         true
     }
 

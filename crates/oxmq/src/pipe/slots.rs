@@ -381,8 +381,9 @@ impl<T> SlotReader<T> {
     #[inline(never)]
     fn fall_asleep(&mut self) -> bool {
         let line = &self.shared.writer;
-        // Relaxed: ordered by the fence.
-        line.asleep.store(true, Ordering::Relaxed);
+        // Relaxed: ordered by the fence. Only exchanges, on both sides: the order of a mark and
+        // its taking is then plain to see, for loom too.
+        line.asleep.swap(true, Ordering::Relaxed);
         if self.refund.owes() {
             self.settle();
         }
@@ -397,7 +398,7 @@ impl<T> SlotReader<T> {
             return false;
         }
         // Relaxed: if the writer has taken the mark meanwhile, its activation is a spurious one.
-        self.shared.writer.asleep.store(false, Ordering::Relaxed);
+        self.shared.writer.asleep.swap(false, Ordering::Relaxed);
         true
     }
 
