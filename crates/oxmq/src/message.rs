@@ -154,6 +154,12 @@ impl Message {
         self.more = more;
     }
 
+    /// Whether dropping the message may free memory or call a free function.
+    #[inline]
+    pub(crate) fn owns_memory(&self) -> bool {
+        self.kind == Kind::Shared
+    }
+
     /// The body, when no other message shares it.
     pub fn get_mut(&mut self) -> Option<&mut [u8]> {
         match self.kind {

@@ -42,7 +42,7 @@ impl Rep {
             self.envelope.push(into.take());
             if !more {
                 // "SHALL discard silently": no delimiter, or nothing after it.
-                pipes.after.garbage.append(&mut self.envelope);
+                self.envelope.drain(..).for_each(|part| pipes.after.free(part));
             } else if delimiter {
                 self.asker = Some(from);
                 return self.input.recv(pipes, into);
@@ -88,7 +88,7 @@ impl Pattern for Rep {
                 for mut part in self.envelope.drain(..) {
                     match self.asker {
                         Some(asker) => pipes.write(asker, &mut part),
-                        None => pipes.after.garbage.push(part),
+                        None => pipes.after.free(part),
                     }
                 }
                 self.turn = Turn::Answering;
@@ -98,7 +98,7 @@ impl Pattern for Rep {
         let more = part.more();
         match self.asker {
             Some(asker) => pipes.write(asker, part),
-            None => pipes.after.garbage.push(part.take()),
+            None => pipes.after.free(part.take()),
         }
         if !more {
             self.turn = Turn::Await;

@@ -49,12 +49,12 @@ impl Req {
     /// Drops a whole message, its first part read already.
     fn discard(&mut self, pipes: &mut Pipes, part: &mut Message) {
         while part.more() {
-            pipes.after.garbage.push(part.take());
+            pipes.after.free(part.take());
             if self.input.recv(pipes, part).is_none() {
                 return;
             }
         }
-        pipes.after.garbage.push(part.take());
+        pipes.after.free(part.take());
     }
 }
 

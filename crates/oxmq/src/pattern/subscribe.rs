@@ -54,7 +54,7 @@ impl Sub {
             if wanted {
                 return Ok(());
             }
-            pipes.after.garbage.push(into.take());
+            pipes.after.free(into.take());
         }
     }
 }
@@ -68,7 +68,7 @@ impl Pattern for Sub {
             let after = &mut pipes.after;
             self.subscriptions.for_each(&mut |prefix: &[u8], _, _| {
                 let news = PeerNews::Subscription(true, prefix.to_vec());
-                after.peers.push((peer.clone(), peer_pipe, news));
+                after.tell(&peer, peer_pipe, news);
             });
         }
         true

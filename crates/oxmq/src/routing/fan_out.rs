@@ -47,7 +47,7 @@ impl FanOut {
             pipes.write(last, part);
         }
         if !part.is_empty() {
-            pipes.after.garbage.push(part.take());
+            pipes.after.free(part.take());
         }
         if !self.in_message {
             self.targets.clear();

@@ -40,12 +40,27 @@ impl LoadBalance {
     /// pipe it went to. A part after the first never finds the pipes full.
     #[inline]
     pub(crate) fn send(&mut self, pipes: &mut Pipes, part: &mut Message) -> Option<PipeId> {
+        if part.more() || self.sending.is_some() {
+            return self.send_part(pipes, part);
+        }
+        loop {
+            let pipe = *self.active.get(self.current)?;
+            if pipes.write_whole(pipe, part) {
+                self.advance();
+                return Some(pipe);
+            }
+            self.deactivate(self.current);
+        }
+    }
+
+    /// A part of a message of several.
+    fn send_part(&mut self, pipes: &mut Pipes, part: &mut Message) -> Option<PipeId> {
         let more = part.more();
         let pipe = match &self.sending {
             None => self.choose(pipes)?,
             Some(Sending::To(pipe)) => *pipe,
             Some(Sending::Dropped) => {
-                pipes.after.garbage.push(part.take());
+                pipes.after.free(part.take());
                 if !more {
                     self.sending = None;
                 }
@@ -57,9 +72,14 @@ impl LoadBalance {
             self.sending = Some(Sending::To(pipe));
         } else {
             self.sending = None;
-            self.current = if self.current + 1 < self.active.len() { self.current + 1 } else { 0 };
+            self.advance();
         }
         Some(pipe)
+    }
+
+    #[inline]
+    fn advance(&mut self) {
+        self.current = if self.current + 1 < self.active.len() { self.current + 1 } else { 0 };
     }
 
     /// Whether a message can be sent.
@@ -68,7 +88,6 @@ impl LoadBalance {
     }
 
     /// The next pipe with room; those found full are said (`writable`) when they have some.
-    #[inline]
     fn choose(&mut self, pipes: &mut Pipes) -> Option<PipeId> {
         loop {
             let pipe = *self.active.get(self.current)?;
@@ -79,6 +98,7 @@ impl LoadBalance {
         }
     }
 
+    #[cold]
     fn deactivate(&mut self, at: usize) {
         self.active.remove(at);
         if at < self.current {

@@ -1,7 +1,7 @@
 //! What all handles of a socket share: its state behind one lock, and the connections' way to it.
 
 use std::mem;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -12,9 +12,8 @@ use crate::pattern::{Pattern, Refusal};
 use crate::pipe::{ArenaReader, SlotReader, SlotWriter, arena, slots};
 use crate::reactor::{Group, Io, ListenerId};
 use crate::session::Session;
-use crate::socket::pipes::{
-    After, Link, Output, PeerNews, Pipe, PipeId, Pipes, Unwritten,
-};
+use crate::socket::after::After;
+use crate::socket::pipes::{Link, Output, PeerNews, Pipe, PipeId, Pipes, Unwritten};
 use crate::socket::spin::Spin;
 use crate::socket::waiters::{Events, Waiters};
 use crate::sys::Instant;
@@ -111,6 +110,15 @@ impl Core {
         sent
     }
 
+    /// Sends a message of one part.
+    #[inline]
+    pub(crate) fn try_send_one(&self, part: &mut Message) -> Result<(), Refusal> {
+        let mut state = self.state.lock();
+        let sent = state.send_one(part);
+        self.finish(state);
+        sent
+    }
+
     /// Receives one part.
     #[inline]
     pub(crate) fn try_recv(&self, into: &mut Message) -> Result<(), Refusal> {
@@ -131,7 +139,7 @@ impl Core {
         loop {
             let mut state = self.state.lock();
             let received = receive(&mut state);
-            let resumed = !state.pipes.after.resumes.is_empty();
+            let resumed = state.pipes.after.resumes();
             self.finish(state);
             match received {
                 Err(Refusal::Again) if resumed => {}
@@ -146,7 +154,7 @@ impl Core {
             state.check()?;
             let events = state.pattern.events(&mut state.pipes);
             // A connection that reads on may bring more; one pass is enough to know of any.
-            let resumed = !state.pipes.after.resumes.is_empty();
+            let resumed = state.pipes.after.resumes();
             if resumed && !events.intersects(Events::IN) { Err(Refusal::Again) } else { Ok(events) }
         })
     }
@@ -170,11 +178,11 @@ impl Core {
     /// Releases the lock, then does what had to wait for that.
     #[inline]
     pub(crate) fn finish(&self, mut state: MutexGuard<'_, State>) {
-        if !state.pipes.after.is_empty() {
+        if state.pipes.after.is_touched() {
             let after = mem::take(&mut state.pipes.after);
             let streams = state.streams(&after);
             drop(state);
-            run(after, streams);
+            after.run(streams);
         }
     }
 
@@ -251,7 +259,7 @@ impl Core {
         });
     }
 
-    fn peer_news(&self, id: PipeId, news: PeerNews) {
+    pub(super) fn peer_news(&self, id: PipeId, news: PeerNews) {
         match news {
             PeerNews::Readable => self.readable(id),
             PeerNews::Writable => self.writable(id),
@@ -284,7 +292,7 @@ impl Core {
         self.with(|state| {
             if state.phase == Phase::Open {
                 state.phase = Phase::Terminated;
-                state.waiters.notify_all(&mut state.pipes.after.wakes);
+                state.waiters.notify_all(state.pipes.after.wakes());
             }
         });
     }
@@ -303,14 +311,13 @@ impl Core {
             state.pipes.close_output(id);
             if let Some(pipe) = state.pipes.remove(id) {
                 if let Link::Inproc(peer, peer_pipe) = &pipe.link {
-                    let news = (peer.clone(), *peer_pipe, PeerNews::Ended);
-                    state.pipes.after.peers.push(news);
+                    state.pipes.after.tell(peer, *peer_pipe, PeerNews::Ended);
                 }
                 ended.push(pipe);
             }
         }
         let State { waiters, pipes, .. } = &mut *state;
-        waiters.notify_all(&mut pipes.after.wakes);
+        waiters.notify_all(pipes.after.wakes());
         self.finish(state);
 
         for (_, attached) in endpoints {
@@ -368,6 +375,12 @@ impl State {
     }
 
     #[inline]
+    pub(crate) fn send_one(&mut self, part: &mut Message) -> Result<(), Refusal> {
+        self.check()?;
+        self.pattern.send(&mut self.pipes, part)
+    }
+
+    #[inline]
     pub(crate) fn send(&mut self, parts: &mut [Message]) -> Result<(), Refusal> {
         self.check()?;
         let Some((first, rest)) = parts.split_first_mut() else { return Err(Refusal::Empty) };
@@ -414,18 +427,18 @@ impl State {
 
     /// A waiter leaves; a notification that it did not use goes to another.
     pub(crate) fn end_wait(&mut self, id: u64, events: Events) {
-        if self.waiters.deregister(id, &mut self.pipes.after.wakes) && !self.waiters.is_empty() {
+        if self.waiters.deregister(id, self.pipes.after.wakes()) && !self.waiters.is_empty() {
             self.notify(events);
         }
     }
 
     pub(crate) fn notify(&mut self, events: Events) {
-        self.waiters.notify(events, &mut self.pipes.after.wakes);
+        self.waiters.notify(events, self.pipes.after.wakes());
     }
 
     /// Whether the sender streams, so that more is about to follow what it has just sent.
     fn streams(&mut self, after: &After) -> bool {
-        if after.kicks.is_empty() {
+        if !after.kicks() {
             return false;
         }
         let now = Instant::now();
@@ -500,36 +513,4 @@ impl Pipe {
             unwritten: Unwritten::default(),
         }
     }
-}
-
-/// Does what had to wait for the release of a socket's lock.
-#[cold]
-fn run(after: After, streams: bool) {
-    for wake in after.wakes {
-        wake.wake();
-    }
-    for session in after.resumes {
-        session.resume();
-    }
-    // A sender with one idle connection writes at once; one who streams gathers first, and so
-    // does not pay for a wake-up; a fan-out is left to the I/O threads.
-    let alone = after.kicks.len() == 1;
-    for session in after.kicks {
-        if streams {
-            session.write_later();
-        } else if alone {
-            session.write_now();
-        } else {
-            session.kick();
-        }
-    }
-    for session in after.writes {
-        session.write_now();
-    }
-    for (peer, id, news) in after.peers {
-        if let Some(peer) = Weak::upgrade(&peer) {
-            peer.peer_news(id, news);
-        }
-    }
-    drop(after.garbage);
 }

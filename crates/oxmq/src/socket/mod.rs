@@ -1,5 +1,6 @@
 //! Sockets: the dynamic [`Socket`], and what all types share.
 
+pub(crate) mod after;
 pub(crate) mod core;
 mod future;
 pub(crate) mod pipes;
@@ -222,7 +223,10 @@ impl Socket {
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let mut part = message.into();
         part.set_more(false);
-        self.send_parts(slice::from_mut(&mut part)).map_err(|kind| SendError::new(kind, vec![part]))
+        match self.core.try_send_one(&mut part) {
+            Ok(()) => Ok(()),
+            Err(refusal) => self.send_refused(part, refusal),
+        }
     }
 
     /// As [`Socket::send`], but never waits.
@@ -232,7 +236,7 @@ impl Socket {
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let mut part = message.into();
         part.set_more(false);
-        let sent = self.core.try_send(slice::from_mut(&mut part));
+        let sent = self.core.try_send_one(&mut part);
         sent.map_err(|refusal| SendError::new(send_refusal(refusal), vec![part]))
     }
 
@@ -389,6 +393,16 @@ impl Socket {
     }
 
     // Helpers.
+
+    /// Waits, if that is what the refusal asks for.
+    #[cold]
+    fn send_refused(&self, mut part: Message, refusal: Refusal) -> Result<(), SendError> {
+        let sent = match refusal {
+            Refusal::Again => self.send_parts(slice::from_mut(&mut part)),
+            refusal => Err(send_refusal(refusal)),
+        };
+        sent.map_err(|kind| SendError::new(kind, vec![part]))
+    }
 
     fn send_parts(&self, parts: &mut [Message]) -> Result<(), SendErrorKind> {
         match self.core.try_send(parts) {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 use crate::Message;
 use crate::pipe::{ArenaWriter, SlotReader, SlotWriter};
 use crate::session::Session;
+use crate::socket::after::After;
 use crate::socket::core::Core;
-use crate::socket::waiters::Wake;
 
 /// Names a pipe of one socket; never reused for another pipe.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -111,31 +111,30 @@ pub(crate) enum PeerNews {
     Ended,
 }
 
-/// What must be done once the socket's lock is released: no system call, wake-up or callback
-/// happens under it.
-#[derive(Default)]
-pub(crate) struct After {
-    /// Connections whose arena has work and no driver.
-    pub(crate) kicks: Vec<Arc<Session>>,
-    /// Connections for which a streaming sender has gathered enough.
-    pub(crate) writes: Vec<Arc<Session>>,
-    /// Connections that had stopped reading at RCVHWM and have room again.
-    pub(crate) resumes: Vec<Arc<Session>>,
-    pub(crate) peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
-    pub(crate) wakes: Vec<Wake>,
-    /// Messages whose memory is freed outside the lock: a free function may call the library.
-    pub(crate) garbage: Vec<Message>,
-}
-
-impl After {
+impl Pipe {
+    /// What was written is a whole message: it becomes visible to the other end.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.kicks.is_empty()
-            && self.writes.is_empty()
-            && self.resumes.is_empty()
-            && self.peers.is_empty()
-            && self.wakes.is_empty()
-            && self.garbage.is_empty()
+    fn publish(&mut self, after: &mut After) {
+        match &mut self.output {
+            Output::Arena(arena) => {
+                arena.publish();
+                let Link::Session(session) = &self.link else { return };
+                if session.request_write() {
+                    self.unwritten.clear();
+                    after.kick(session);
+                } else if self.unwritten.count() {
+                    after.write(session);
+                }
+            }
+            Output::Slots(slots) => {
+                if slots.publish()
+                    && let Link::Inproc(peer, peer_pipe) = &self.link
+                {
+                    after.tell(peer, *peer_pipe, PeerNews::Readable);
+                }
+            }
+            Output::Closed => {}
+        }
     }
 }
 
@@ -240,29 +239,38 @@ impl Pipes {
         }
     }
 
+    /// The common case of [`Pipes::write`]: a message of one part. False: there is no room, and
+    /// nothing was written.
     #[inline]
-    fn publish(&mut self, id: PipeId) {
-        let slot = &mut self.slots[id.index as usize];
-        let Some(pipe) = slot.pipe.as_mut() else { return };
+    pub(crate) fn write_whole(&mut self, id: PipeId, part: &mut Message) -> bool {
+        let slot = match self.slots.get_mut(id.index as usize) {
+            Some(slot) if slot.generation == id.generation => slot,
+            _ => return false,
+        };
+        let Some(pipe) = slot.pipe.as_mut() else { return false };
         match &mut pipe.output {
             Output::Arena(arena) => {
-                arena.publish();
-                let Link::Session(session) = &pipe.link else { return };
-                if session.request_write() {
-                    pipe.unwritten.clear();
-                    self.after.kicks.push(session.clone());
-                } else if pipe.unwritten.count() {
-                    self.after.writes.push(session.clone());
+                if !arena.has_room() {
+                    return false;
                 }
+                pipe.unwritten.add_bytes(part.len());
+                arena.write(part);
             }
             Output::Slots(slots) => {
-                if slots.publish()
-                    && let Link::Inproc(peer, peer_pipe) = &pipe.link
-                {
-                    self.after.peers.push((peer.clone(), *peer_pipe, PeerNews::Readable));
+                if !slots.has_room() {
+                    return false;
                 }
+                slots.push(part.take(), true);
             }
-            Output::Closed => {}
+            Output::Closed => return false,
+        }
+        pipe.publish(&mut self.after);
+        true
+    }
+
+    fn publish(&mut self, id: PipeId) {
+        if let Some(pipe) = self.slots[id.index as usize].pipe.as_mut() {
+            pipe.publish(&mut self.after);
         }
     }
 
@@ -299,9 +307,9 @@ impl Pipes {
     fn wake_writer(&mut self, id: PipeId) {
         let Some(pipe) = self.slots[id.index as usize].pipe.as_mut() else { return };
         match &pipe.link {
-            Link::Session(session) => self.after.resumes.push(session.clone()),
+            Link::Session(session) => self.after.resume(session),
             Link::Inproc(peer, peer_pipe) => {
-                self.after.peers.push((peer.clone(), *peer_pipe, PeerNews::Writable));
+                self.after.tell(peer, *peer_pipe, PeerNews::Writable);
             }
             Link::Unbound => {}
         }
@@ -315,12 +323,12 @@ impl Pipes {
             // Before the handshake is done nothing is said: at its end everything is.
             Link::Session(session) if pipe.connected => {
                 if session.queue_subscription(add, prefix) {
-                    self.after.kicks.push(session.clone());
+                    self.after.kick(session);
                 }
             }
             Link::Inproc(peer, peer_pipe) => {
                 let news = PeerNews::Subscription(add, prefix.to_vec());
-                self.after.peers.push((peer.clone(), *peer_pipe, news));
+                self.after.tell(peer, *peer_pipe, news);
             }
             Link::Session(_) | Link::Unbound => {}
         }
@@ -332,8 +340,8 @@ impl Pipes {
         let Some(pipe) = slot.pipe.as_mut() else { return };
         pipe.connected = false;
         match std::mem::replace(&mut pipe.output, Output::Closed) {
-            Output::Arena(mut arena) => arena.rollback(&mut self.after.garbage),
-            Output::Slots(mut slots) => slots.rollback(&mut self.after.garbage),
+            Output::Arena(mut arena) => arena.rollback(self.after.garbage()),
+            Output::Slots(mut slots) => slots.rollback(self.after.garbage()),
             Output::Closed => {}
         }
     }

@@ -149,11 +149,11 @@ fn join(binder: &Arc<Core>, far: Far) {
         state.pattern.subscriptions(&mut |prefix| prefixes.push(prefix.to_vec()));
         for prefix in prefixes {
             let news = PeerNews::Subscription(true, prefix);
-            state.pipes.after.peers.push((Arc::downgrade(binder), far_pipe, news));
+            state.pipes.after.tell(&Arc::downgrade(binder), far_pipe, news);
         }
         // Input may have come before this end knew of it, and output before the other end did.
         state.pattern.readable(near_pipe);
-        state.pipes.after.peers.push((Arc::downgrade(binder), far_pipe, PeerNews::Readable));
+        state.pipes.after.tell(&Arc::downgrade(binder), far_pipe, PeerNews::Readable);
         state.notify(Events::IN | Events::OUT | Events::PEERS);
         true
     });

@@ -1,0 +1,114 @@
+//! What is left to do once a socket's lock is released.
+
+use std::sync::{Arc, Weak};
+
+use crate::Message;
+use crate::session::Session;
+use crate::socket::core::Core;
+use crate::socket::pipes::{PeerNews, PipeId};
+use crate::socket::waiters::Wake;
+
+/// Collected under the socket's lock and done after it: no system call, wake-up or callback
+/// happens under it.
+#[derive(Default)]
+pub(crate) struct After {
+    /// Anything at all is to be done. One look at each release of the lock.
+    touched: bool,
+    kicks: Vec<Arc<Session>>,
+    writes: Vec<Arc<Session>>,
+    resumes: Vec<Arc<Session>>,
+    peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
+    wakes: Vec<Wake>,
+    garbage: Vec<Message>,
+}
+
+impl After {
+    #[inline]
+    pub(crate) fn is_touched(&self) -> bool {
+        self.touched
+    }
+
+    /// Whether any idle connection has got work.
+    pub(crate) fn kicks(&self) -> bool {
+        !self.kicks.is_empty()
+    }
+
+    /// Whether any connection reads on.
+    #[inline]
+    pub(crate) fn resumes(&self) -> bool {
+        self.touched && !self.resumes.is_empty()
+    }
+
+    /// The connection's arena has work, and nobody drives it.
+    pub(crate) fn kick(&mut self, session: &Arc<Session>) {
+        self.touched = true;
+        self.kicks.push(session.clone());
+    }
+
+    /// A streaming sender has gathered enough for the connection.
+    pub(crate) fn write(&mut self, session: &Arc<Session>) {
+        self.touched = true;
+        self.writes.push(session.clone());
+    }
+
+    /// The connection had stopped reading at RCVHWM, and has room again.
+    pub(crate) fn resume(&mut self, session: &Arc<Session>) {
+        self.touched = true;
+        self.resumes.push(session.clone());
+    }
+
+    /// Another socket of this process has to be told something.
+    pub(crate) fn tell(&mut self, peer: &Weak<Core>, pipe: PipeId, news: PeerNews) {
+        self.touched = true;
+        self.peers.push((peer.clone(), pipe, news));
+    }
+
+    /// A message's memory is freed outside the lock: its free function may call the library.
+    pub(crate) fn free(&mut self, message: Message) {
+        if message.owns_memory() {
+            self.garbage().push(message);
+        }
+    }
+
+    pub(crate) fn garbage(&mut self) -> &mut Vec<Message> {
+        self.touched = true;
+        &mut self.garbage
+    }
+
+    pub(crate) fn wakes(&mut self) -> &mut Vec<Wake> {
+        self.touched = true;
+        &mut self.wakes
+    }
+
+    /// Does it all. `streams`: the sender is likely to send more very soon.
+    #[cold]
+    pub(crate) fn run(self, streams: bool) {
+        for wake in self.wakes {
+            wake.wake();
+        }
+        for session in self.resumes {
+            session.resume();
+        }
+        // A sender with one idle connection writes at once; one who streams gathers first, and so
+        // does not pay for a wake-up; a fan-out is left to the I/O threads.
+        let alone = self.kicks.len() == 1;
+        for session in self.kicks {
+            if streams {
+                session.write_later();
+            } else if alone {
+                session.write_now();
+            } else {
+                session.kick();
+            }
+        }
+        for session in self.writes {
+            session.write_now();
+        }
+        for (peer, pipe, news) in self.peers {
+            if let Some(peer) = peer.upgrade() {
+                peer.peer_news(pipe, news);
+            }
+        }
+        drop(self.garbage);
+    }
+}
