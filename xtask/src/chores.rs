@@ -1,35 +1,17 @@
 //! Builds of the same tests with other flags: simulated, model-checked, broken on purpose,
 //! under sanitizers.
 
-use crate::command::{Invocation, Outcome, target_dir};
+use crate::command::{Invocation, Outcome, root, target_dir};
 use crate::fuzz::host;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
 
 /// Enough to find what two threads can do to each other in a test of a few steps, in minutes.
 pub const LOOM_PREEMPTIONS: u32 = 2;
 
-/// `cfg(oxmq_mutation = "…")` in the modules that loom checks, each a defect it must find.
-const MUTATIONS: &[&str] = &[
-    "arena_publish_relaxed",
-    "arena_spare_relaxed",
-    "credit_return_fence",
-    "credit_return_relaxed",
-    "credit_waiting_fence",
-    "credit_waiting_recheck",
-    "drive_pass_fence",
-    "drive_release_ignores_dirty",
-    "drive_release_relaxed",
-    "drive_request_fence",
-    "drive_take_relaxed",
-    "park_notify_relaxed",
-    "park_prepare_overwrites",
-    "park_reset_relaxed",
-    "slots_asleep_fence",
-    "slots_asleep_recheck",
-    "slots_publish_fence",
-    "slots_publish_relaxed",
-    "slots_spare_relaxed",
-];
+/// Names of `cfg(oxmq_mutation = "…")` in the modules that loom checks, one a line: each a defect
+/// that it must find.
+const MUTATIONS: &str = "crates/oxmq/loom-mutations.txt";
 
 /// Runs the simulator's tests.
 pub fn sim(seeds: Option<u64>, seed: Option<u64>) -> Result<Outcome> {
@@ -52,6 +34,10 @@ pub fn loom(preemptions: u32) -> Result<Outcome> {
 
 /// Breaks the lock-free modules, one way after the other; each must make a model fail.
 pub fn mutants() -> Result<()> {
+    let list = fs::read_to_string(root().join(MUTATIONS)).context(MUTATIONS)?;
+    let mutations: Vec<&str> =
+        list.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    ensure!(!mutations.is_empty(), "{MUTATIONS} is empty");
     let mut survivors = Vec::new();
     // What fails unbroken would seem to find everything.
     loom_with("--cfg loom", "mutants", LOOM_PREEMPTIONS)
@@ -59,7 +45,7 @@ pub fn mutants() -> Result<()> {
         .run()?
         .with_tests()
         .check("loom, unbroken,")?;
-    for mutation in MUTATIONS {
+    for mutation in &mutations {
         let flags = format!("--cfg loom --cfg oxmq_mutation=\"{mutation}\"");
         let outcome = loom_with(&flags, "mutants", LOOM_PREEMPTIONS).quiet().run()?;
         // Without a failed test the mutation may not even have compiled.
@@ -72,7 +58,7 @@ pub fn mutants() -> Result<()> {
     if !survivors.is_empty() {
         bail!("not found: {}", survivors.join(", "));
     }
-    println!("{} mutations, each found", MUTATIONS.len());
+    println!("{} mutations, each found", mutations.len());
     Ok(())
 }
 
@@ -86,6 +72,7 @@ fn loom_with(rustflags: &str, dir: &str, preemptions: u32) -> Invocation {
 /// Runs the library's tests under a sanitizer of the nightly toolchain.
 pub fn sanitize(sanitizer: &str) -> Result<Outcome> {
     let mut rustflags = format!("-Zsanitizer={sanitizer}");
+    let suppressions = root().join("xtask/tsan-suppressions.txt");
     match sanitizer {
         "address" => {}
         // The standard library that nightly comes with is not instrumented.
@@ -98,6 +85,7 @@ pub fn sanitize(sanitizer: &str) -> Result<Outcome> {
             .args(&["--lib", "--tests", "--no-fail-fast", "--target", &host()?])
             .args(&["--target-dir", &target_dir(&format!("sanitize-{sanitizer}"))])
             .env("RUSTFLAGS", rustflags)
+            .env("TSAN_OPTIONS", format!("suppressions={}", suppressions.display()))
             .run()?;
     Ok(outcome.with_tests())
 }
