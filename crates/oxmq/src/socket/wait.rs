@@ -3,8 +3,9 @@
 //! A parked thread is registered with its socket (under the lock under which its try failed).
 //! The first to be registered leads: it takes the socket's connections over from the I/O threads,
 //! polls them for a while if that is likely to pay, and sleeps on their epoll groups; the others
-//! sleep until they are told. All sleep in `ppoll`, with signals blocked outside it, so that a
-//! signal at any moment of the call ends it.
+//! sleep until they are told. All sleep in `ppoll`, with signals blocked outside it from the first
+//! failed try on, so that a signal at any moment of the wait ends it. (One that is handled before
+//! that came before the wait, as for any system call.)
 
 use std::io;
 use std::sync::Arc;
@@ -55,6 +56,8 @@ impl Core {
             Err(Refusal::Again) => {}
             done => return done.map_err(Blocked::Refused),
         }
+        // Signals are blocked from here on: none is handled unseen while the call still works.
+        let mut wait = Wait::new(self, events).map_err(Blocked::Woken)?;
         // Often what is wanted only waits to be read or written by whoever comes.
         if self.drive_few() {
             match self.retry_after_resume(&mut attempt) {
@@ -62,7 +65,6 @@ impl Core {
                 done => return done.map_err(Blocked::Refused),
             }
         }
-        let mut wait = Wait::new(self, events).map_err(Blocked::Woken)?;
         loop {
             let tried = self.retry_after_resume(|state| match attempt(state) {
                 Err(Refusal::Again) => {
@@ -180,6 +182,10 @@ impl Sleeper {
     pub(crate) fn take_groups(&mut self, groups: Vec<Arc<Group>>) {
         self.groups = groups;
         self.groups.retain(Group::take);
+        self.list_sessions();
+    }
+
+    fn list_sessions(&mut self) {
         self.sessions.clear();
         for group in &self.groups {
             if !group.few_sessions(POLLED_SESSIONS_MAX, &mut self.sessions) {
@@ -259,6 +265,8 @@ impl Sleeper {
             let (groups, others) = fds[1..].split_at(self.groups.len());
             extra.copy_from_slice(others);
             if groups.iter().any(PollFd::is_ready) {
+                // Connections may have come and gone while the thread slept.
+                self.list_sessions();
                 self.drive_groups();
             }
             if extra.iter().any(PollFd::is_ready) {
