@@ -1,0 +1,243 @@
+//! A ZMTP 3.0 peer made of bytes.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+
+/// The greeting of a ZMTP 3.0 peer with the NULL mechanism.
+pub const GREETING_3_0: [u8; 64] = greeting(0);
+/// The greeting that this library sends: ZMTP 3.1. The padding's last byte is the length of the
+/// identity + 1, for 2.x peers.
+pub const GREETING_OURS: [u8; 64] = greeting(1);
+
+const fn greeting(minor: u8) -> [u8; 64] {
+    let mut greeting = [0; 64];
+    greeting[0] = 0xFF;
+    greeting[8] = 1;
+    greeting[9] = 0x7F;
+    greeting[10] = 3;
+    greeting[11] = minor;
+    greeting[12] = b'N';
+    greeting[13] = b'U';
+    greeting[14] = b'L';
+    greeting[15] = b'L';
+    greeting
+}
+
+/// A frame, in the short form if that is possible.
+pub fn frame(flags: u8, body: &[u8]) -> Vec<u8> {
+    let mut frame = match u8::try_from(body.len()) {
+        Ok(length) => vec![flags, length],
+        Err(_) => {
+            let mut frame = vec![flags | 2];
+            frame.extend((body.len() as u64).to_be_bytes());
+            frame
+        }
+    };
+    frame.extend(body);
+    frame
+}
+
+/// A message of these parts.
+pub fn message<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
+    let last = parts.len() - 1;
+    let frames = parts.iter().enumerate();
+    frames.flat_map(|(at, part)| frame(u8::from(at < last), part.as_ref())).collect()
+}
+
+/// A READY command with this socket type and, if there is one, this identity.
+pub fn ready(socket_type: &str, identity: Option<&str>) -> Vec<u8> {
+    let mut body = b"\x05READY".to_vec();
+    let mut property = |name: &str, value: &str| {
+        body.push(name.len() as u8);
+        body.extend(name.as_bytes());
+        body.extend((value.len() as u32).to_be_bytes());
+        body.extend(value.as_bytes());
+    };
+    property("Socket-Type", socket_type);
+    if let Some(identity) = identity {
+        property("Identity", identity);
+    }
+    frame(4, &body)
+}
+
+/// A byte stream, over tcp or ipc.
+pub trait Stream: Read + Write + AsRawFd + Send {}
+
+impl<T: Read + Write + AsRawFd + Send> Stream for T {}
+
+/// The peer's end of a connection.
+pub struct RawPeer {
+    pub stream: Box<dyn Stream>,
+}
+
+impl RawPeer {
+    /// Connects to an endpoint that `bind` returned.
+    pub fn connect(endpoint: &str) -> RawPeer {
+        RawPeer::connect_with(endpoint, 0)
+    }
+
+    /// As [`RawPeer::connect`], with this SO_RCVBUF (0: the system's).
+    pub fn connect_with(endpoint: &str, rcvbuf: i32) -> RawPeer {
+        match endpoint.split_once("://").unwrap() {
+            ("tcp", address) => {
+                let address: std::net::SocketAddrV4 = address.parse().unwrap();
+                // By hand: the size must be known before the window is told to the peer.
+                let stream = socket(libc::AF_INET);
+                set_rcvbuf(&stream, rcvbuf);
+                let raw = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as u16,
+                    sin_port: address.port().to_be(),
+                    sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
+                    sin_zero: [0; 8],
+                };
+                let data: *const libc::sockaddr_in = &raw;
+                // SAFETY: `raw` is a whole `sockaddr_in`.
+                let connected = unsafe {
+                    libc::connect(stream.as_raw_fd(), data.cast(), size_of_val(&raw) as u32)
+                };
+                assert_eq!(connected, 0, "{}", std::io::Error::last_os_error());
+                RawPeer::over(TcpStream::from(stream))
+            }
+            (_, path) => {
+                let stream = UnixStream::connect_addr(&unix_address(path)).unwrap();
+                set_rcvbuf(&stream, rcvbuf);
+                RawPeer::over(stream)
+            }
+        }
+    }
+
+    pub fn over<S: Stream + Timeout + 'static>(stream: S) -> RawPeer {
+        stream.set_timeouts();
+        RawPeer { stream: Box::new(stream) }
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Reads exactly these bytes.
+    pub fn expect(&mut self, bytes: &[u8]) {
+        let mut read = vec![0; bytes.len()];
+        self.stream.read_exact(&mut read).unwrap();
+        assert!(read == bytes, "expected {}, got {}", bytes.escape_ascii(), read.escape_ascii());
+    }
+
+    /// Greets as a ZMTP 3.0 peer, and checks every byte of the answer.
+    pub fn shake_hands(&mut self, own_type: &str, their_type: &str) {
+        // A REQ announces an identity, even none.
+        let identity = matches!(their_type, "REQ" | "DEALER" | "ROUTER").then_some("");
+        self.send(&GREETING_3_0);
+        self.expect(&GREETING_OURS);
+        self.send(&ready(own_type, None));
+        self.expect(&ready(their_type, identity));
+    }
+
+    /// Everything up to the end of the stream; a reset ends it, too.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return all,
+                Ok(read) => all.extend(&buffer[..read]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return all,
+                Err(error) => panic!("the stream does not end: {error}"),
+            }
+        }
+    }
+}
+
+/// Waits for connections of ours.
+pub enum RawListener {
+    Tcp(TcpListener),
+    Ipc(UnixListener),
+}
+
+impl RawListener {
+    /// Listens at an endpoint such as `bind` takes, and returns the one to connect to.
+    pub fn bind(endpoint: &str) -> (RawListener, String) {
+        match endpoint.split_once("://").unwrap() {
+            ("tcp", address) => {
+                let listener = TcpListener::bind(address.replace('*', "0")).unwrap();
+                let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+                (RawListener::Tcp(listener), endpoint)
+            }
+            (_, path) => {
+                let listener = UnixListener::bind_addr(&unix_address(path)).unwrap();
+                (RawListener::Ipc(listener), endpoint.to_owned())
+            }
+        }
+    }
+
+    pub fn accept(&self) -> RawPeer {
+        match self {
+            RawListener::Tcp(listener) => RawPeer::over(listener.accept().unwrap().0),
+            RawListener::Ipc(listener) => RawPeer::over(listener.accept().unwrap().0),
+        }
+    }
+
+    /// Whether a connection waits; never blocks.
+    pub fn has_connection(&self) -> bool {
+        let mut poll = libc::pollfd {
+            fd: match self {
+                RawListener::Tcp(listener) => listener.as_raw_fd(),
+                RawListener::Ipc(listener) => listener.as_raw_fd(),
+            },
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one valid pollfd.
+        unsafe { libc::poll(&mut poll, 1, 0) > 0 }
+    }
+}
+
+/// Reads and writes of a test must not wait for ever.
+pub trait Timeout {
+    fn set_timeouts(&self);
+}
+
+impl Timeout for TcpStream {
+    fn set_timeouts(&self) {
+        self.set_read_timeout(Some(super::LONG)).unwrap();
+        self.set_write_timeout(Some(super::LONG)).unwrap();
+        self.set_nodelay(true).unwrap();
+    }
+}
+
+impl Timeout for UnixStream {
+    fn set_timeouts(&self) {
+        self.set_read_timeout(Some(super::LONG)).unwrap();
+        self.set_write_timeout(Some(super::LONG)).unwrap();
+    }
+}
+
+fn unix_address(path: &str) -> SocketAddr {
+    match path.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name).unwrap(),
+        None => SocketAddr::from_pathname(path).unwrap(),
+    }
+}
+
+fn socket(family: i32) -> OwnedFd {
+    // SAFETY: the arguments are in order; the descriptor is checked and nobody else's.
+    unsafe {
+        let fd = libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        assert!(fd >= 0);
+        OwnedFd::from_raw_fd(fd)
+    }
+}
+
+fn set_rcvbuf(stream: &impl AsRawFd, bytes: i32) {
+    if bytes == 0 {
+        return;
+    }
+    let data: *const i32 = &bytes;
+    // SAFETY: the option is an int.
+    let result = unsafe {
+        libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, data.cast(), 4)
+    };
+    assert_eq!(result, 0);
+}
