@@ -342,7 +342,9 @@ mod loom_tests {
                 thread::spawn(move || producer.send(body))
             });
             connection.drive(Work::BOTH);
-            producers.map(|producer| producer.join().unwrap());
+            for producer in producers {
+                producer.join().unwrap();
+            }
             connection.check(vec![1, 2]);
         });
     }

@@ -903,7 +903,7 @@ unsafe fn gather_records<'a>(
 }
 
 /// How many slices one vectored write takes.
-pub(crate) const IOVECS_MAX: usize = 64;
+const IOVECS_MAX: usize = 64;
 
 /// The slices of one vectored write.
 pub(crate) struct IoVecs<'a> {

@@ -29,6 +29,7 @@
 //! | `drive_release_ignores_dirty` | a mark left during the last pass | the same |
 //! | `drive_promise_overwrites` | a promise about a word that is driven | `a_promise_does_not_make_two_drivers` |
 
+use super::arena::Advanced;
 use super::*;
 use crate::Message;
 use crate::sync::{Arc, UnsafeCell, model, thread};

@@ -11,7 +11,7 @@ mod credit;
 mod pool;
 mod slots;
 
-pub(crate) use arena::{Advanced, ArenaReader, ArenaWriter, IOVECS_MAX, IoVecs, arena};
+pub(crate) use arena::{ArenaReader, ArenaWriter, IoVecs, arena};
 pub(crate) use slots::{SlotReader, SlotWriter, slots};
 
 #[cfg(all(test, loom))]

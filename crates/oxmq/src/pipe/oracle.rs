@@ -1,5 +1,6 @@
 //! Pipes against models that cannot be wrong, under random operations.
 
+use super::arena::Advanced;
 use super::*;
 use crate::Message;
 use std::collections::VecDeque;
