@@ -46,8 +46,10 @@ struct Combination {
     ours: SocketType,
     theirs: i32,
     name: &'static str,
-    carry: fn(&Socket, &LibSocket, &[Vec<u8>]) -> Result<(), Failure>,
+    carry: Carry,
 }
+
+type Carry = fn(&Socket, &LibSocket, &[Vec<u8>]) -> Result<(), Failure>;
 
 const COMBINATIONS: [Combination; 12] = [
     Combination {
@@ -289,6 +291,8 @@ fn many_messages_both_ways_past_the_high_water_marks() {
                 for number in 0..COUNT {
                     theirs.send(&[body(number as usize % 700)]).unwrap();
                 }
+                // Not closed before all has arrived: it does not linger.
+                theirs
             });
             for number in 0..COUNT {
                 ours.send(body(number as usize % 700)).unwrap();
