@@ -251,11 +251,10 @@ impl ContextCore {
     }
 
     fn term(&self, deadline: Deadline) -> Result<(), TermError> {
+        // First of all: it blocks signals, so that none is handled unseen.
+        let sleeper = Sleeper::new();
         self.shutdown();
-        let mut sleeper = match Sleeper::new() {
-            Ok(sleeper) => sleeper,
-            Err(_) => return Err(self.still_busy()),
-        };
+        let Ok(mut sleeper) = sleeper else { return Err(self.still_busy()) };
         let ended = loop {
             sleeper.parker.reset();
             {
