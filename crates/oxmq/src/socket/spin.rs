@@ -12,17 +12,22 @@ use crate::sys::cpu_count;
 
 /// The longest time polled before sleeping.
 const SPIN_MAX: Duration = Duration::from_micros(50);
-/// One wait in this many is tried although the last tries failed.
+/// One wait in this many is tried although polling has not paid lately.
 const TRY_EVERY: u32 = 16;
-/// Successes remembered: so many failures in a row end the polling.
+/// A failure costs more than a success brings, a wake-up saved: so many successes outweigh it.
+const FAILURE_COST: u32 = 2;
+/// The most successes that are remembered.
 const HOPE_MAX: u32 = 8;
 /// More messages than this between two waits are a stream.
 const STREAM_MESSAGES: u64 = 3;
 
-/// The polling rule of one socket. Statistics only: all orderings are relaxed.
+/// The polling rule of one socket. Statistics only: all orderings are relaxed, and a lost update
+/// does no harm.
 pub(crate) struct Spin {
     hope: AtomicU32,
     waits: AtomicU32,
+    /// How long polling took when it succeeded, lately, in nanoseconds.
+    typical_ns: AtomicU32,
     messages_at_last_wait: AtomicU64,
 }
 
@@ -31,6 +36,7 @@ impl Spin {
         Spin {
             hope: AtomicU32::new(0),
             waits: AtomicU32::new(0),
+            typical_ns: AtomicU32::new(0),
             messages_at_last_wait: AtomicU64::new(0),
         }
     }
@@ -41,18 +47,31 @@ impl Spin {
         if messages.wrapping_sub(before) > STREAM_MESSAGES || cpu_count() < 2 {
             return Duration::ZERO;
         }
-        let waits = self.waits.fetch_add(1, Ordering::Relaxed);
-        if self.hope.load(Ordering::Relaxed) > 0 || waits % TRY_EVERY == 0 {
+        let waits = self.waits.load(Ordering::Relaxed).wrapping_add(1);
+        self.waits.store(waits, Ordering::Relaxed);
+        if self.hope.load(Ordering::Relaxed) > 0 {
+            let typical_ns = u64::from(self.typical_ns.load(Ordering::Relaxed));
+            Duration::from_nanos(2 * typical_ns + 5_000).min(SPIN_MAX)
+        } else if waits.is_multiple_of(TRY_EVERY) {
             SPIN_MAX
         } else {
             Duration::ZERO
         }
     }
 
-    /// Whether polling for a `budget` found something.
-    pub(crate) fn learn(&self, found: bool) {
+    /// Whether polling found something, after how long.
+    pub(crate) fn learn(&self, found: bool, after: Duration) {
         let hope = self.hope.load(Ordering::Relaxed);
-        let hope = if found { (hope + 2).min(HOPE_MAX) } else { hope.saturating_sub(1) };
+        if !found {
+            self.hope.store(hope.saturating_sub(FAILURE_COST), Ordering::Relaxed);
+            return;
+        }
+        let first = hope == 0;
+        let hope = if first { FAILURE_COST } else { (hope + 1).min(HOPE_MAX) };
         self.hope.store(hope, Ordering::Relaxed);
+        let after_ns = after.as_nanos().min(SPIN_MAX.as_nanos()) as u32;
+        let typical_ns = self.typical_ns.load(Ordering::Relaxed);
+        let typical_ns = if first { after_ns } else { typical_ns - typical_ns / 8 + after_ns / 8 };
+        self.typical_ns.store(typical_ns, Ordering::Relaxed);
     }
 }

@@ -133,8 +133,9 @@ impl<'a> Wait<'a> {
         if self.spins {
             let budget = self.core.spin.budget(self.messages);
             if budget > Duration::ZERO {
+                let start = Instant::now();
                 let found = self.sleeper.poll_for(budget);
-                self.core.spin.learn(found);
+                self.core.spin.learn(found, Instant::now().saturating_since(start));
                 if found {
                     return Ok(());
                 }
