@@ -103,9 +103,10 @@ impl Invocation {
 }
 
 impl Outcome {
+    /// Fails unless it succeeded, with what it printed if nobody has seen that yet.
     pub fn check(&self, what: &str) -> Result<()> {
         if !self.success {
-            bail!("{what} failed");
+            bail!("{}", format!("{what} failed\n{}", self.output).trim_end());
         }
         Ok(())
     }
