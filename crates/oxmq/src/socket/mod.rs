@@ -153,7 +153,7 @@ impl Socket {
     /// [`UnbindError::NotBound`] for an endpoint that was not connected to.
     pub fn disconnect(&self, endpoint: &str) -> Result<(), UnbindError> {
         self.detach(endpoint, |attached| {
-            matches!(attached, Attached::Connector(..) | Attached::InprocPipe(_))
+            matches!(attached, Attached::Connector(_) | Attached::InprocPipe(_))
         })
     }
 
@@ -188,7 +188,7 @@ impl Socket {
             Err(Refusal::Terminated) => Err(UnbindError::Terminated),
             Err(_) => Err(UnbindError::Closed),
             Ok(None) => Err(UnbindError::NotBound { endpoint: endpoint.into() }),
-            Ok(Some((_, Attached::Connector(_, pipe) | Attached::InprocPipe(pipe)))) => {
+            Ok(Some((_, Attached::Connector(pipe) | Attached::InprocPipe(pipe)))) => {
                 self.core.drop_pipe(pipe);
                 Ok(())
             }
@@ -386,6 +386,18 @@ impl Socket {
         self.wait_until(timeout, |state| state.pattern.subscribers(prefix) >= count)
     }
 
+    /// PUB: how many messages peers have missed because they were at their high-water mark, a
+    /// message missed by two of them counted twice.
+    pub fn dropped(&self) -> u64 {
+        self.core.with(|state| state.pattern.dropped())
+    }
+
+    /// Why the last connection of this socket that failed did so: what the peer did wrong, or what
+    /// the system said. A peer that just left is no failure.
+    pub fn last_failure(&self) -> Option<String> {
+        self.core.with(|state| state.last_failure.clone())
+    }
+
     /// Closes the socket. Calls that wait on it in other threads end with `Closed`; what was sent
     /// lingers in the background. Dropping the socket does the same.
     pub fn close(&self) {
@@ -444,6 +456,13 @@ impl Socket {
     }
 }
 
+/// As the typed sockets have it, so that any of them can be polled.
+impl AsRef<Socket> for Socket {
+    fn as_ref(&self) -> &Socket {
+        self
+    }
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
         self.core.close();
@@ -468,7 +487,7 @@ impl State {
             self.pipes.close_output(id);
         }
         self.options.last_endpoint = endpoint.into();
-        self.endpoints.push((endpoint.into(), Attached::Connector(session.clone(), id)));
+        self.endpoints.push((endpoint.into(), Attached::Connector(id)));
         self.notify(Events::OUT);
         (session, id)
     }
