@@ -87,6 +87,10 @@ impl Group {
         if let Some(place) = self.sessions.lock().get_mut(key) {
             *place = Some(session.clone());
         }
+        // Acquire, and the lock in between: either `close` finds the session or this sees `closed`.
+        if self.closed.load(Ordering::Acquire) {
+            session.close_orphan();
+        }
         self.io.load.fetch_add(1, Ordering::Relaxed);
         session
     }
@@ -205,6 +209,11 @@ impl Group {
             self.give_back(&mut owner);
         }
         drop(owner);
+        let sessions: Vec<_> =
+            self.sessions.lock().iter().filter_map(|(_, session)| session.clone()).collect();
+        for session in sessions {
+            session.close_orphan();
+        }
         self.retire();
     }
 

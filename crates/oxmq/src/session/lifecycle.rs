@@ -71,6 +71,12 @@ impl Session {
         if orders & order::RESOLVED != 0 {
             self.take_resolved(inner, reactor);
         }
+        if orders & order::CLOSE_ORPHAN != 0
+            && matches!(inner.origin, Origin::Accepted)
+            && inner.out.is_none()
+        {
+            inner.closing = true;
+        }
         if orders & order::CLOSE != 0 && !inner.closing {
             inner.closing = true;
             let linger_ms = self.linger_ms.load(Ordering::Relaxed);

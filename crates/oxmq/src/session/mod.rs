@@ -64,6 +64,7 @@ mod order {
     pub(super) const START: u8 = 1;
     pub(super) const CLOSE: u8 = 2;
     pub(super) const RESOLVED: u8 = 4;
+    pub(super) const CLOSE_ORPHAN: u8 = 8;
 }
 
 /// What only the driver touches.
@@ -282,6 +283,12 @@ impl Session {
     pub(crate) fn close(self: &Arc<Self>, linger_ms: i32) {
         self.linger_ms.store(linger_ms, Ordering::Relaxed);
         self.orders.fetch_or(order::CLOSE, Ordering::Release);
+        self.start();
+    }
+
+    /// The socket is closed: a session that was accepted, and never had a pipe of it, ends.
+    pub(crate) fn close_orphan(self: &Arc<Self>) {
+        self.orders.fetch_or(order::CLOSE_ORPHAN, Ordering::Release);
         self.start();
     }
 

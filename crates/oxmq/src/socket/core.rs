@@ -30,8 +30,9 @@ pub(crate) struct Core {
     pub(crate) kind: SocketType,
     pub(crate) state: Mutex<State>,
     pub(crate) spin: Spin,
-    /// The epoll groups of its connections, one per I/O thread that serves any.
-    groups: Mutex<Vec<Arc<Group>>>,
+    /// The epoll groups of its connections, one per I/O thread that serves any; `None` once the
+    /// socket is closed.
+    groups: Mutex<Option<Vec<Arc<Group>>>>,
     pub(crate) discards_input: bool,
     pub(crate) takes_subscriptions: bool,
 }
@@ -85,7 +86,7 @@ impl Core {
             discards_input: pattern.discards_input(),
             takes_subscriptions: pattern.takes_subscriptions(),
             spin: Spin::new(),
-            groups: Mutex::new(Vec::new()),
+            groups: Mutex::new(Some(Vec::new())),
             state: Mutex::new(State {
                 pattern,
                 pipes: Pipes::default(),
@@ -273,6 +274,7 @@ impl Core {
     /// The epoll group of this socket's connections that `io` serves.
     pub(crate) fn group(&self, io: &Arc<Io>) -> std::io::Result<Arc<Group>> {
         let mut groups = self.groups.lock();
+        let groups = groups.as_mut().ok_or(std::io::ErrorKind::NotConnected)?;
         if let Some(group) = groups.iter().find(|group| Arc::ptr_eq(group.io(), io)) {
             return Ok(group.clone());
         }
@@ -282,7 +284,7 @@ impl Core {
     }
 
     pub(crate) fn groups(&self) -> Vec<Arc<Group>> {
-        self.groups.lock().clone()
+        self.groups.lock().clone().unwrap_or_default()
     }
 
     // Ends.
@@ -328,7 +330,7 @@ impl Core {
                 session.close(linger_ms);
             }
         }
-        for group in self.groups.lock().drain(..) {
+        for group in self.groups.lock().take().unwrap_or_default() {
             group.close();
         }
         self.context.socket_closed(self);
