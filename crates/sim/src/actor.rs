@@ -2,11 +2,11 @@
 //! oracle.
 
 use crate::content;
-use crate::executor::{Timers, with_timeout, yield_now};
+use crate::executor::{Timers, with_moods, with_timeout, yield_now};
 use crate::oracle::Oracle;
 use crate::plan::{Habit, Peer};
 use oxmq::sim::Rng;
-use oxmq::{Context, Message, RecvError, SendErrorKind, Socket, SocketType};
+use oxmq::{Context, Events, Message, RecvError, SendErrorKind, Socket, SocketType};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -101,6 +101,8 @@ pub struct Actor {
     pub rng: Rng,
     /// For messages to people.
     pub name: String,
+    /// Others do the same work: it may stop at any time.
+    pub helps: bool,
 }
 
 /// How an endpoint is reached.
@@ -193,6 +195,33 @@ impl Actor {
             format!("{} got {label:?}, {} parts", self.name, parts.len())
         });
         self.shared.oracle.borrow_mut().got(receiver, parts);
+    }
+
+    /// SUB, beside receiving.
+    pub async fn change_subscriptions(mut self, receiver: u16) {
+        while self.shared.stage() == Stage::Faults && !self.peer.changes.is_empty() {
+            self.shared.timers.sleep(self.rng.below(CHANGE_NS)).await;
+            let prefix = self.peer.changes.remove(0);
+            let mut oracle = self.shared.oracle.borrow_mut();
+            let held = self.peer.subscriptions.iter().position(|held| *held == prefix);
+            let changed = match held {
+                Some(at) => {
+                    self.peer.subscriptions.swap_remove(at);
+                    oracle.unsubscribed(receiver, &prefix);
+                    self.socket.unsubscribe(&prefix)
+                }
+                None => {
+                    oracle.subscribed(receiver, &prefix);
+                    self.peer.subscriptions.push(prefix.clone());
+                    self.socket.subscribe(&prefix)
+                }
+            };
+            drop(oracle);
+            self.shared.say(|| format!("{}: {held:?} {prefix:?}", self.name));
+            if let Err(error) = changed {
+                self.shared.blame(format!("{}: {error}", self.name));
+            }
+        }
     }
 
     /// REP.
@@ -307,12 +336,23 @@ impl Actor {
                 Habit::Awaits => self.socket.send_async(messages).await,
                 Habit::Cancels => {
                     let wait = self.shared.timers.sleep(self.rng.below(CANCEL_NS));
-                    match with_timeout(wait, self.socket.send_async(messages)).await {
+                    let future = self.socket.send_async(messages);
+                    match with_moods(wait, future, || self.rng.one_in(3)).await {
                         Some(result) => result,
-                        None => continue,
+                        None => {
+                            self.rest().await;
+                            continue;
+                        }
                     }
                 }
-                Habit::Tries => self.socket.try_send_multipart(messages),
+                Habit::Tries => {
+                    let told = self.socket.events().is_ok_and(|it| it.intersects(Events::OUT));
+                    let result = self.socket.try_send_multipart(messages);
+                    if told && matches!(&result, Err(it) if it.kind() == SendErrorKind::Again) {
+                        self.shared.blame(format!("{} was told that it could send", self.name));
+                    }
+                    result
+                }
             };
             match result {
                 Ok(()) => return Ok(()),
@@ -339,12 +379,24 @@ impl Actor {
                 Habit::Awaits => self.socket.recv_multipart_async().await,
                 Habit::Cancels => {
                     let wait = self.shared.timers.sleep(self.rng.below(CANCEL_NS));
-                    match with_timeout(wait, self.socket.recv_multipart_async()).await {
+                    let future = self.socket.recv_multipart_async();
+                    match with_moods(wait, future, || self.rng.one_in(3)).await {
                         Some(result) => result,
-                        None => continue,
+                        None if self.helps && self.rng.one_in(8) => return Err(Ended),
+                        None => {
+                            self.rest().await;
+                            continue;
+                        }
                     }
                 }
-                Habit::Tries => self.socket.try_recv_multipart(),
+                Habit::Tries => {
+                    let told = self.socket.events().is_ok_and(|it| it.intersects(Events::IN));
+                    let result = self.socket.try_recv_multipart();
+                    if told && matches!(result, Err(RecvError::Again)) {
+                        self.shared.blame(format!("{} was told of a message", self.name));
+                    }
+                    result
+                }
             };
             match result {
                 Ok(parts) => return Ok(parts),
@@ -386,3 +438,4 @@ const CALM_REST_NS: u64 = 200_000_000;
 const REPLY_NS: u64 = 120_000_000_000;
 const RETRY_NS: u64 = 5_000_000;
 const CANCEL_NS: u64 = 10_000_000;
+const CHANGE_NS: u64 = 300_000_000;

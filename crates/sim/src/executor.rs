@@ -166,9 +166,23 @@ pub async fn yield_now() {
 /// The first of the two that is ready: `Some` of the future's value, or `None` if the sleep is
 /// over first; then the future is dropped unfinished.
 pub async fn with_timeout<T>(sleep: Sleep, future: impl Future<Output = T>) -> Option<T> {
+    with_moods(sleep, future, || false).await
+}
+
+/// As [`with_timeout`]; but whenever the task is woken and `gives_up`, the future is dropped at
+/// once: perhaps after it was told that it could go on, and before it did.
+pub async fn with_moods<T>(
+    sleep: Sleep,
+    future: impl Future<Output = T>,
+    mut gives_up: impl FnMut() -> bool,
+) -> Option<T> {
     let mut sleep = std::pin::pin!(sleep);
     let mut future = std::pin::pin!(future);
+    let mut is_first = true;
     std::future::poll_fn(|context| {
+        if !std::mem::take(&mut is_first) && gives_up() {
+            return Poll::Ready(None);
+        }
         if let Poll::Ready(value) = future.as_mut().poll(context) {
             return Poll::Ready(Some(value));
         }

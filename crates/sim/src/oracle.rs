@@ -43,7 +43,9 @@ pub struct Receiver {
     /// For messages to people.
     pub name: String,
     /// Every prefix it ever subscribed to. `None`: it takes everything.
-    pub subscriptions: Option<Vec<Vec<u8>>>,
+    subscribed: Option<Vec<Vec<u8>>>,
+    /// Those that it subscribes to now.
+    subscribes: Vec<Vec<u8>>,
     /// What it got from each sender, in the order in which it got it.
     got: BTreeMap<u16, Vec<u32>>,
 }
@@ -62,6 +64,8 @@ pub struct Route {
     pub held_messages_max: u64,
     /// How many bytes of further messages it takes with it.
     pub held_bytes_max: u64,
+    /// How many messages can be sent and not received, where that is certain: within a process.
+    pub outstanding_max: Option<u64>,
 }
 
 /// Everything that was sent and received.
@@ -89,7 +93,12 @@ impl Oracle {
 
     /// Adds a receiver that takes everything.
     pub fn add_receiver(&mut self, name: String) -> u16 {
-        self.receivers.push(Receiver { name, subscriptions: None, got: BTreeMap::new() });
+        self.receivers.push(Receiver {
+            name,
+            subscribed: None,
+            subscribes: Vec::new(),
+            got: BTreeMap::new(),
+        });
         self.receivers.len() as u16 - 1
     }
 
@@ -101,7 +110,16 @@ impl Oracle {
     /// The receiver takes messages that begin with `prefix`.
     pub fn subscribed(&mut self, receiver: u16, prefix: &[u8]) {
         let receiver = &mut self.receivers[usize::from(receiver)];
-        receiver.subscriptions.get_or_insert_default().push(prefix.to_vec());
+        receiver.subscribed.get_or_insert_default().push(prefix.to_vec());
+        receiver.subscribes.push(prefix.to_vec());
+    }
+
+    /// It no longer does; what was under way may still come.
+    pub fn unsubscribed(&mut self, receiver: u16, prefix: &[u8]) {
+        let subscribes = &mut self.receivers[usize::from(receiver)].subscribes;
+        if let Some(at) = subscribes.iter().position(|held| held == prefix) {
+            subscribes.swap_remove(at);
+        }
     }
 
     /// The message that the sender sends next.
@@ -111,8 +129,19 @@ impl Oracle {
     }
 
     /// It was accepted.
-    pub fn sent(&mut self, sender: u16) {
-        self.senders[usize::from(sender)].sent += 1;
+    pub fn sent(&mut self, id: u16) {
+        let sender = &mut self.senders[usize::from(id)];
+        sender.sent += 1;
+        let (sent, is_every) = (u64::from(sender.sent), sender.delivery == Delivery::Every);
+        let bounds = self.routes_from(id).map(|route| route.outstanding_max);
+        let Some(bound) = bounds.sum::<Option<u64>>().filter(|_| !is_every) else { return };
+        let got = self.receivers.iter().filter_map(|to| to.got.get(&id));
+        let got: u64 = got.map(|numbers| numbers.len() as u64).sum();
+        if sent - got > bound {
+            let name = &self.senders[usize::from(id)].name;
+            let error = format!("{name} sent {sent}, {got} arrived: more than {bound} between");
+            self.blame(error);
+        }
     }
 
     /// How many were accepted from this sender.
@@ -184,7 +213,7 @@ impl Oracle {
             }
         }
         let receiver = &mut self.receivers[usize::from(receiver)];
-        if !receiver.takes(&right[0]) {
+        if !receiver.may_take(&right[0]) {
             return Err(format!("{name}'s {number}, to which it had not subscribed"));
         }
         receiver.got.entry(sender).or_default().push(number);
@@ -320,10 +349,14 @@ impl Oracle {
 }
 
 impl Receiver {
+    /// Whether it must get a message that is sent now.
     fn takes(&self, first_part: &[u8]) -> bool {
-        self.subscriptions
-            .as_ref()
-            .is_none_or(|list| list.iter().any(|prefix| first_part.starts_with(prefix)))
+        self.subscribed.is_none() || self.subscribes.iter().any(|it| first_part.starts_with(it))
+    }
+
+    /// Whether it may get the message.
+    fn may_take(&self, first_part: &[u8]) -> bool {
+        self.subscribed.as_ref().is_none_or(|all| all.iter().any(|it| first_part.starts_with(it)))
     }
 }
 
@@ -370,6 +403,7 @@ mod tests {
                 place,
                 held_messages_max: 3,
                 held_bytes_max: 0,
+                outstanding_max: None,
             });
         }
         let messages = (0..count)
@@ -451,6 +485,21 @@ mod tests {
         oracle.got(0, &spoilt);
         oracle.got(0, &[messages[0].clone(), messages[1].clone()].concat());
         assert_eq!(oracle.errors.len(), 5);
+    }
+
+    #[test]
+    fn marks_are_kept() {
+        let (mut oracle, messages) = oracle(Delivery::One, 2, 0);
+        oracle.routes[0].outstanding_max = Some(1);
+        oracle.routes[1].outstanding_max = Some(1);
+        let first = oracle.next_message(0);
+        oracle.sent(0);
+        oracle.sent(0);
+        oracle.got(1, &first);
+        oracle.sent(0);
+        assert!(oracle.errors.is_empty() && messages.is_empty());
+        oracle.sent(0);
+        assert!(oracle.errors[0].contains("more than 2 between"));
     }
 
     #[test]

@@ -99,6 +99,8 @@ pub struct Peer {
     pub receivers: u32,
     /// What a SUB subscribes to.
     pub subscriptions: Vec<Vec<u8>>,
+    /// What it subscribes to, or no longer, as time goes by.
+    pub changes: Vec<Vec<u8>>,
 }
 
 /// How an application waits for a socket.
@@ -118,14 +120,15 @@ impl Plan {
         let nodes = rng.between(1, 4) as u32;
         let is_calm = rng.one_in(4);
         let faults_end_ns = rng.between(100 * MS, 2000 * MS);
+        let groups: Vec<Group> =
+            (0..rng.between(1, 3)).map(|_| Group::new(rng, nodes, faults_end_ns)).collect();
+        let is_large = groups.iter().any(|group| group.sizes.part_bytes_max > 1000);
         let mut links = Vec::new();
         for from in 0..nodes {
             for to in 0..nodes {
-                links.push((from, to, link(rng)));
+                links.push((from, to, link(rng, is_large)));
             }
         }
-        let groups =
-            (0..rng.between(1, 3)).map(|_| Group::new(rng, nodes, faults_end_ns)).collect();
         let mut mishaps = Vec::new();
         let mut faults = Faults::default();
         if !is_calm {
@@ -195,7 +198,7 @@ impl Group {
         };
         let (left, right) = (peers(lefts), peers(rights));
         let sizes = Sizes {
-            part_bytes_max: *rng.pick(&[16, 64, 300, 5000, 20_000, 100_000]),
+            part_bytes_max: *rng.pick(&[8, 16, 64, 300, 5000, 20_000, 100_000]),
             parts_max: rng.between(1, 4),
         };
         Group { pattern, transport, left_binds: rng.one_in(2), left, right, sizes }
@@ -218,18 +221,26 @@ impl Peer {
             messages: rng.between(5, 80) as u32,
             pause_ns: *rng.pick(&[0, 0, 10_000, 1_000_000, 50_000_000]),
             habit: *rng.pick(&[Habit::Awaits, Habit::Awaits, Habit::Cancels, Habit::Tries]),
-            receivers: 1 + u32::from(rng.one_in(4)),
+            receivers: if rng.one_in(3) { rng.between(2, 3) as u32 } else { 1 },
+            changes: (0..rng.below(6))
+                .map(|_| rng.pick(&[&b""[..], b"A", b"B", b"Aa", b"Ab"]).to_vec())
+                .collect(),
             subscriptions,
         }
     }
 }
 
-fn link(rng: &mut Rng) -> Link {
+/// With much to carry, links are not too narrow for it.
+fn link(rng: &mut Rng, is_large: bool) -> Link {
     let delay_ns = *rng.pick(&[0, 1_000, 30_000, 1_000_000, 20_000_000]);
     Link {
         delay_ns,
         jitter_ns: if rng.one_in(2) { 0 } else { delay_ns + rng.below(200_000) },
-        buffer_bytes: *rng.pick(&[500, 2000, 16_000, 200_000]),
+        buffer_bytes: *rng.pick(if is_large {
+            &[1000, 2000, 16_000, 200_000]
+        } else {
+            &[50, 100, 500, 5000]
+        }),
         pieces_max: *rng.pick(&[1, 2, 5]),
     }
 }
@@ -241,6 +252,7 @@ fn faults(rng: &mut Rng) -> Faults {
         again: odds(10),
         spurious: odds(10),
         interrupted: odds(10),
+        reset: odds(30),
         refused: odds(3),
         hang: odds(6),
         meets_itself: odds(4),

@@ -4,7 +4,7 @@
 use crate::actor::{Actor, Plug, Shared, Stage, configure};
 use crate::executor::{Executor, TaskId};
 use crate::oracle::{Delivery, Oracle, Route};
-use crate::plan::{Mishap, Pattern, Peer, Plan, Transport};
+use crate::plan::{Habit, Mishap, Pattern, Peer, Plan, Transport};
 use oxmq::sim::{self, Faults, Rng, Stats};
 use oxmq::{Context, Socket, SocketType};
 use std::collections::BTreeMap;
@@ -186,9 +186,9 @@ impl Runner {
             if group.pattern == Pattern::PubSub
                 && let Some(receiver) = receiver
             {
+                sim::set_node(end.peer.node);
                 for prefix in &end.peer.subscriptions {
                     oracle.subscribed(receiver, prefix);
-                    sim::set_node(end.peer.node);
                     end.socket.subscribe(prefix).expect("a SUB subscribes");
                 }
             }
@@ -226,14 +226,23 @@ impl Runner {
                     self.receivers.push(task);
                 }
                 _ => {
+                    if let (Pattern::PubSub, Some(receiver)) = (group.pattern, receiver) {
+                        let task = self.actor(&end).change_subscriptions(receiver);
+                        let name = format!("{} changing subscriptions", end.name);
+                        self.executor.spawn(node, name, true, task);
+                    }
                     if let Some(sender) = sender {
                         self.senders += 1;
                         let task = self.actor(&end).send_all(sender, !both);
                         self.executor.spawn(node, format!("{} sending", end.name), true, task);
                     }
-                    for _ in 0..end.peer.receivers {
+                    for number in 0..end.peer.receivers {
                         if let Some(receiver) = receiver {
-                            let task = self.actor(&end).receive_all(receiver);
+                            let mut actor = self.actor(&end);
+                            if number > 0 {
+                                (actor.peer.habit, actor.helps) = (Habit::Cancels, true);
+                            }
+                            let task = actor.receive_all(receiver);
                             let name = format!("{} receiving", end.name);
                             let task = self.executor.spawn(node, name, false, task);
                             self.receivers.push(task);
@@ -251,6 +260,7 @@ impl Runner {
             peer: end.peer.clone(),
             rng: self.rng.fork(),
             name: end.name.clone(),
+            helps: false,
         }
     }
 
@@ -351,7 +361,7 @@ impl Runner {
     fn run_until(&mut self, is_done: impl Fn(&Runner) -> bool, limit_ns: u64) -> bool {
         let limit = sim::now() + limit_ns;
         while !is_done(self) {
-            if sim::now() > limit {
+            if sim::now() > limit || self.steps_left == 0 {
                 return false;
             }
             self.steps_left -= 1;
@@ -374,9 +384,7 @@ impl Runner {
     }
 
     fn run_for(&mut self, ns: u64) {
-        if self.steps_left > 1 {
-            self.run_until(|_| false, ns);
-        }
+        self.run_until(|_| false, ns);
     }
 
     /// Does one thing of those that can be done now. False: there is none.
@@ -508,6 +516,9 @@ impl GroupEnds {
             held_messages_max: 1 + if is_bound { from.peer.sndhwm as u64 } else { 0 },
             // In the simulated network, and once more in the receiver that is at its mark.
             held_bytes_max: 2 * buffer_bytes,
+            // What the receiving task holds has arrived.
+            outstanding_max: (self.transport == Transport::Inproc)
+                .then_some((from.peer.sndhwm + to.peer.rcvhwm) as u64),
         }
     }
 }
@@ -518,4 +529,4 @@ const LIVENESS_NS: u64 = 10_000 * SECOND;
 /// Longer than a connection can hang, and be tried again.
 const SETTLE_NS: u64 = 20 * SECOND;
 /// Some hundred times what a seed needs.
-const STEPS_MAX: u64 = 5_000_000;
+const STEPS_MAX: u64 = 3_000_000;
