@@ -210,6 +210,7 @@ impl TimerFd {
         with(|world| world.set_timer(self.raw(), Some(wait)));
     }
 
+    #[cfg(test)]
     pub(crate) fn disarm(&self) {
         with(|world| world.set_timer(self.raw(), None));
     }

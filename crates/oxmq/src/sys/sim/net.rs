@@ -189,7 +189,11 @@ impl Net {
     pub(super) fn reset(&mut self, connection: &Connection, now: u64) {
         let Some(client) = self.streams.get(&connection.id) else { return };
         let Some(server) = client.peer else { return };
-        for id in [connection.id, server] {
+        self.reset_both(connection.id, server, now);
+    }
+
+    fn reset_both(&mut self, one: StreamId, other: StreamId, now: u64) {
+        for id in [one, other] {
             if self.rng.one_in(2) {
                 self.fail(id, libc::ECONNRESET);
             } else {
@@ -590,6 +594,9 @@ impl Net {
         }
         self.send(id, peer_id, Payload::Bytes(bytes), now);
         self.stats.bytes += count as u64;
+        if self.rng.one_in(self.faults.reset) {
+            self.reset_both(id, peer_id, now);
+        }
         Ok(count)
     }
 

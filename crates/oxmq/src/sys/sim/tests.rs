@@ -281,6 +281,7 @@ fn every_fault_happens() {
         again: 4,
         spurious: 4,
         interrupted: 4,
+        reset: 4,
         refused: 4,
         hang: 4,
         meets_itself: 4,

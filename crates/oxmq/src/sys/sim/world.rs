@@ -19,6 +19,8 @@ pub struct Faults {
     pub spurious: u32,
     /// A wait is interrupted.
     pub interrupted: u32,
+    /// A connection is reset just after something was written to it.
+    pub reset: u32,
     /// A connection is refused although somebody listens.
     pub refused: u32,
     /// A tcp connection neither comes about nor fails for a long time, then times out.
@@ -32,7 +34,8 @@ pub struct Faults {
 impl Faults {
     /// Whether none of these can end a connection, or keep one from being made.
     pub fn is_harmless(&self) -> bool {
-        self.refused == 0
+        self.reset == 0
+            && self.refused == 0
             && self.hang == 0
             && self.meets_itself == 0
             && self.out_of_descriptors == 0
