@@ -78,8 +78,7 @@ impl Socket {
             if !self.core.context.inproc().bind(&self.core, name) {
                 return Err(BindError::AddrInUse { endpoint: endpoint.into() });
             }
-            self.add_endpoint(endpoint.into(), Attached::InprocName(name.clone()));
-            return Ok(endpoint.into());
+            return self.add_endpoint(endpoint.into(), Attached::InprocName(name.clone()));
         }
         let options = self.core.with(|state| state.options.clone());
         let failed = |source: std::io::Error| match source.kind() {
@@ -96,8 +95,7 @@ impl Socket {
                     let core = Arc::downgrade(&self.core);
                     let listener = Listener { fd, address, core, options };
                     io.listen(id, listener).map_err(failed)?;
-                    self.add_endpoint(actual.clone(), Attached::Listener(io, id));
-                    return Ok(actual);
+                    return self.add_endpoint(actual, Attached::Listener(io, id));
                 }
                 Err(other) => error = other,
             }
@@ -128,10 +126,13 @@ impl Socket {
         }
         let io = self.core.context.least_loaded().map_err(failed)?;
         let group = self.core.group(&io).map_err(failed)?;
-        let (session, id) = self.core.with(|state| {
+        let connected = self.core.with(|state| {
+            // It may have been closed meanwhile; from here on closing finds the session.
+            state.check()?;
             let make = |ends| Session::connect(&self.core, group, parsed, options, ends);
-            state.connect_pipe(make, endpoint)
+            Ok(state.connect_pipe(make, endpoint))
         });
+        let (session, id) = connected.map_err(connect_refusal)?;
         session.set_pipe(id);
         session.start();
         Ok(())
@@ -166,11 +167,23 @@ impl Socket {
         self.core.with(|state| state.check())
     }
 
-    fn add_endpoint(&self, endpoint: String, attached: Attached) {
-        self.core.with(|state| {
-            state.options.last_endpoint = endpoint.clone();
-            state.endpoints.push((endpoint, attached));
+    /// Remembers what `bind` made; takes it back if the socket was closed meanwhile.
+    fn add_endpoint(&self, endpoint: String, attached: Attached) -> Result<String, BindError> {
+        let refused = self.core.with(|state| match state.check() {
+            Ok(()) => {
+                state.options.last_endpoint = endpoint.clone();
+                state.endpoints.push((endpoint.clone(), attached));
+                None
+            }
+            Err(refusal) => Some((refusal, attached)),
         });
+        match refused {
+            None => Ok(endpoint),
+            Some((refusal, attached)) => {
+                self.core.detach_endpoint(attached);
+                Err(bind_refusal(refusal))
+            }
+        }
     }
 
     fn detach(
