@@ -15,7 +15,7 @@ use crate::reactor::{Io, Job, Reactor};
 use crate::socket::Socket;
 use crate::socket::core::Core;
 use crate::socket::wait::{Deadline, Sleeper, Woken};
-use crate::sys::{Instant, IoThread, spawn_io};
+use crate::sys::{Instant, IoThread, fork_generation, spawn_io};
 use crate::transport::inproc::Inproc;
 
 /// How many sockets a context may have at a time (libzmq's default for ZMQ_MAX_SOCKETS).
@@ -56,6 +56,16 @@ pub(crate) struct ContextCore {
     sockets: Mutex<Sockets>,
     /// Connections not yet at their end, those of closed sockets included.
     sessions: AtomicUsize,
+    /// The process that made the context, as against its forked children.
+    process: Process,
+}
+
+struct Process(u64);
+
+impl Default for Process {
+    fn default() -> Process {
+        Process(fork_generation())
+    }
 }
 
 #[derive(Default)]
@@ -179,14 +189,20 @@ impl Default for Context {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Nobody is left to be told of an interruption.
-        if !cfg!(oxmq_sim) {
+        // Nobody is left to be told of an interruption; a panic must not turn into a hang.
+        if !cfg!(oxmq_sim) && !self.core.is_inherited() && !std::thread::panicking() {
             while let Err(TermError::Interrupted) = self.core.term(None) {}
         }
     }
 }
 
 impl ContextCore {
+    /// Whether this process was forked after the context was made: nothing of it works here, and
+    /// nothing of it must be waited for.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.process.0 != fork_generation()
+    }
+
     pub(crate) fn inproc(&self) -> &Inproc {
         &self.inproc
     }

@@ -15,16 +15,6 @@ impl Work {
     pub(crate) fn reads(self) -> bool {
         self.0 & DIRTY_READ != 0
     }
-
-    #[inline]
-    pub(crate) fn writes(self) -> bool {
-        self.0 & DIRTY_WRITE != 0
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
 }
 
 impl std::ops::BitOr for Work {
@@ -192,7 +182,7 @@ mod tests {
         assert!(!state.request(Work::READ), "driven and dirty");
         assert!(!state.release(true), "dirty");
         assert_eq!(state.begin_pass(), Work::READ);
-        assert!(state.begin_pass().is_empty());
+        assert_eq!(state.begin_pass(), Work(0));
         assert!(state.release(true));
         assert!(!state.request(Work::WRITE), "parked again");
 

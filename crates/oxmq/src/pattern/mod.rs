@@ -63,12 +63,7 @@ pub(crate) trait Pattern: Send {
     }
 
     /// The application subscribes (`true`) or unsubscribes.
-    fn subscribe(
-        &mut self,
-        _pipes: &mut Pipes,
-        _add: bool,
-        _prefix: &[u8],
-    ) -> Result<(), Refusal> {
+    fn subscribe(&mut self, _pipes: &mut Pipes, _add: bool, _prefix: &[u8]) -> Result<(), Refusal> {
         Err(Refusal::NotSupported)
     }
 
@@ -80,6 +75,11 @@ pub(crate) trait Pattern: Send {
 
     /// How many peers hold a subscription to exactly this prefix.
     fn subscribers(&self, _prefix: &[u8]) -> usize {
+        0
+    }
+
+    /// Messages that a full peer missed.
+    fn dropped(&self) -> u64 {
         0
     }
 

@@ -73,6 +73,10 @@ impl Pattern for Pub {
         true
     }
 
+    fn dropped(&self) -> u64 {
+        self.out.dropped()
+    }
+
     fn discards_input(&self) -> bool {
         true
     }

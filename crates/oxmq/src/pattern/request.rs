@@ -123,7 +123,11 @@ impl Pattern for Req {
     fn events(&mut self, pipes: &mut Pipes) -> Events {
         match self.turn {
             Turn::Ask | Turn::Asking => {
-                if self.out.has_room(pipes) { Events::OUT } else { Events::NONE }
+                if self.out.has_room(pipes) {
+                    Events::OUT
+                } else {
+                    Events::NONE
+                }
             }
             Turn::Await | Turn::Receiving => {
                 if self.prefetched.is_none() {

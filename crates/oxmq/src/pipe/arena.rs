@@ -250,11 +250,13 @@ impl ArenaWriter {
     }
 
     /// Messages published that the reader has not yet given credit back for.
+    #[cfg(test)]
     pub(crate) fn outstanding(&mut self) -> u64 {
         self.spender.outstanding(&self.shared.reader.credit)
     }
 
     /// Changes the high-water mark (0: no bound). Messages beyond it stay.
+    #[cfg(test)]
     pub(crate) fn set_hwm(&mut self, hwm: u32) {
         self.spender.set_hwm(hwm, &self.shared.reader.credit);
     }
@@ -373,6 +375,7 @@ impl ArenaReader {
     }
 
     /// Messages published and not wholly with the kernel.
+    #[cfg(test)]
     pub(crate) fn queued(&self) -> u64 {
         self.shared.published();
         // Relaxed: at least as new as the position just acquired.
@@ -433,6 +436,7 @@ impl ArenaReader {
 
     /// How many bytes the arena holds while there is nothing to send, 0 while there is: whether
     /// `trim` pays.
+    #[cfg(test)]
     pub(crate) fn idle_bytes(&self) -> usize {
         if self.has_pending() || self.written.chunk.is_null() {
             return 0;
@@ -443,6 +447,7 @@ impl ArenaReader {
 
     /// Gives the memory of an idle arena back; false when it is not idle, or when `writer` is
     /// another arena's.
+    #[cfg(test)]
     pub(crate) fn trim(&mut self, writer: &mut ArenaWriter) -> bool {
         let position = self.written.position();
         if !Arc::ptr_eq(&self.shared, &writer.shared) || writer.tail.position() != position {
@@ -474,6 +479,12 @@ impl ArenaReader {
         let wake_writer = (due || (empty && self.refund.owes()))
             && self.refund.settle(&self.shared.reader.credit);
         Advanced { messages, wake_writer }
+    }
+
+    /// Gives all credit back: the kernel takes nothing more for now. True: the writer waits for
+    /// room and must be woken.
+    pub(crate) fn settle(&mut self) -> bool {
+        self.refund.owes() && self.refund.settle(&self.shared.reader.credit)
     }
 
     /// Moves `written` on by `bytes` on the wire, `released` to the last message that ends before
@@ -935,6 +946,7 @@ impl<'a> IoVecs<'a> {
     }
 
     /// How long the slices are together.
+    #[cfg(test)]
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

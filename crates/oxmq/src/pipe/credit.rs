@@ -104,6 +104,7 @@ impl Spender {
 
     /// How many more messages may be written; `u64::MAX` when there is no bound. Does not mark
     /// the writer as waiting.
+    #[cfg(test)]
     #[inline]
     pub(crate) fn room(&mut self, credit: &Credit) -> u64 {
         if self.limit == u64::MAX {
@@ -116,6 +117,7 @@ impl Spender {
     }
 
     /// Messages written and, as far as the reader has said, not finished with.
+    #[cfg(test)]
     pub(crate) fn outstanding(&mut self, credit: &Credit) -> u64 {
         self.refresh(credit);
         self.spent - self.returned
@@ -150,6 +152,7 @@ impl Refund {
     }
 
     /// How many messages the reader has finished with, ever.
+    #[cfg(test)]
     #[inline]
     pub(crate) fn done(&self) -> u64 {
         self.done

@@ -31,6 +31,7 @@ impl Class {
     }
 
     /// How many bytes of memory a chunk of this class takes.
+    #[cfg(test)]
     pub(crate) fn bytes(self) -> usize {
         CLASS_BYTES[self.0 as usize]
     }

@@ -134,6 +134,7 @@ impl<T> SlotWriter<T> {
 
     /// How many more messages may be pushed; `u64::MAX` when there is no bound. Does not mark the
     /// writer as waiting.
+    #[cfg(test)]
     #[inline]
     pub(crate) fn room(&mut self) -> u64 {
         self.spender.room(&self.shared.reader.credit)
@@ -203,6 +204,7 @@ impl<T> SlotWriter<T> {
     }
 
     /// Messages pushed that the reader has not yet given credit back for.
+    #[cfg(test)]
     pub(crate) fn outstanding(&mut self) -> u64 {
         self.spender.outstanding(&self.shared.reader.credit)
     }
@@ -257,6 +259,7 @@ impl<T> Drop for SlotWriter<T> {
 impl<T> SlotReader<T> {
     /// Takes the next item. None: the queue is empty, all credit is given back, and the reader is
     /// marked as asleep: the next `publish` says that it must be activated.
+    #[cfg(test)]
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
         if self.head.at == self.ready && !self.look() && !self.fall_asleep() {
@@ -313,6 +316,7 @@ impl<T> SlotReader<T> {
     }
 
     /// How many bytes the queue holds while it is empty, 0 while it is not: whether `trim` pays.
+    #[cfg(test)]
     pub(crate) fn idle_bytes(&mut self) -> usize {
         if self.head.chunk.is_null() || !self.is_empty() {
             return 0;
@@ -323,6 +327,7 @@ impl<T> SlotReader<T> {
 
     /// Gives the memory of an empty queue back; false when it is not empty, or when `writer` is
     /// another queue's.
+    #[cfg(test)]
     pub(crate) fn trim(&mut self, writer: &mut SlotWriter<T>) -> bool {
         let index = self.head.index();
         if !Arc::ptr_eq(&self.shared, &writer.shared) || writer.tail.index() != index {

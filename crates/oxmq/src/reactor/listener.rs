@@ -1,8 +1,8 @@
 //! Accepting connections for a bound endpoint.
 
 use std::io;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::{Io, KEY_LISTENER, Reactor, TimerFor};

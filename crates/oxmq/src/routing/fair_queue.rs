@@ -21,15 +21,6 @@ impl FairQueue {
         }
     }
 
-    pub(crate) fn detach(&mut self, pipe: PipeId) {
-        if let Some(at) = self.active.iter().position(|&other| other == pipe) {
-            self.deactivate(at);
-        }
-        if self.receiving == Some(pipe) {
-            self.receiving = None;
-        }
-    }
-
     /// The next part; says which pipe it came from.
     #[inline]
     pub(crate) fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Option<PipeId> {

@@ -41,18 +41,18 @@ impl Session {
         // SAFETY: `try_take` made this thread the driver; `inner` is not used after `release`.
         let inner = unsafe { &mut *self.inner.get() };
         let ended_before = matches!(inner.phase, Phase::Ended);
-        loop {
+        let ended = loop {
             let work = self.drive_state().begin_pass() | Work::BOTH;
             self.take_orders(inner, reactor);
             self.check_deadlines(inner, reactor);
             self.pump(inner, work, &mut garbage);
             self.check_broken(inner, reactor, &mut garbage);
             self.check_closing(inner, reactor, &mut garbage);
+            let ended = !ended_before && matches!(inner.phase, Phase::Ended);
             if self.drive_state().release(inner.is_parked()) {
-                break;
+                break ended;
             }
-        }
-        let ended = !ended_before && matches!(inner.phase, Phase::Ended);
+        };
         drop(garbage);
         if ended {
             self.leave();
@@ -98,7 +98,7 @@ impl Session {
             Phase::Connecting(_) | Phase::Handshake(_) | Phase::Draining(_) => {
                 inner.break_off(self, Failure::TimedOut);
             }
-            Phase::Resolving | Phase::Traffic(_) | Phase::Broken(..) | Phase::Ended => {}
+            Phase::Resolving | Phase::Traffic(_) | Phase::Broken(_) | Phase::Ended => {}
         }
     }
 
@@ -237,7 +237,7 @@ impl Session {
         reactor: &mut Reactor,
         garbage: &mut Vec<crate::Message>,
     ) {
-        if !matches!(inner.phase, Phase::Broken(..)) {
+        if !matches!(inner.phase, Phase::Broken(_)) {
             return;
         }
         // Closes the descriptor.

@@ -9,6 +9,7 @@ mod pump;
 mod receive_buffer;
 
 use std::cell::UnsafeCell;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
@@ -17,7 +18,6 @@ use std::sync::{Arc, Weak};
 use oxmq_zmtp::Connection;
 use parking_lot::Mutex;
 
-use crate::{Message, SocketType};
 use crate::context::ContextCore;
 use crate::drive::{DriveState, Work};
 use crate::endpoint::Endpoint;
@@ -27,6 +27,7 @@ use crate::reactor::{Group, Io};
 use crate::socket::core::Core;
 use crate::socket::pipes::PipeId;
 use crate::sys::{Fd, Instant, Interest};
+use crate::{Message, SocketType};
 
 use receive_buffer::ReceiveBuffer;
 
@@ -108,7 +109,7 @@ enum Phase {
     /// Everything is sent and said; only the peer's end of stream is awaited.
     Draining(Fd),
     /// The connection failed; the I/O thread has not yet seen to it.
-    Broken(Fd, Failure),
+    Broken(Fd),
     Ended,
 }
 
@@ -121,7 +122,6 @@ enum Origin {
 }
 
 /// Why a connection ended.
-#[derive(Debug)]
 pub(crate) enum Failure {
     /// The peer closed it.
     EndOfStream,
@@ -133,6 +133,19 @@ pub(crate) enum Failure {
     TimedOut,
     /// The peer announced or sent more than is allowed.
     TooMuch(&'static str),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::EndOfStream => f.write_str("the peer closed the connection"),
+            Failure::Protocol(error) => write!(f, "{error}"),
+            Failure::System(error) => write!(f, "the system: {error}"),
+            Failure::Refused => f.write_str("this socket takes no more peers"),
+            Failure::TimedOut => f.write_str("the peer did not finish its handshake in time"),
+            Failure::TooMuch(what) => write!(f, "the peer sent {what}"),
+        }
+    }
 }
 
 /// A body too long for the receive buffer, collected in its own.
@@ -340,13 +353,15 @@ impl Session {
 
     /// Called by the I/O thread when nobody else has written in time.
     pub(crate) fn drive_late(self: &Arc<Self>) {
-        self.late.store(false, Ordering::Release);
+        // As in `drive_queued`.
+        self.late.swap(false, Ordering::AcqRel);
         self.drive(Work::WRITE);
     }
 
     /// Called by the I/O thread for a job in its inbox.
     pub(crate) fn drive_queued(self: &Arc<Self>) {
-        self.queued.store(false, Ordering::Release);
+        // An exchange: a producer who found the mark set has its promise ordered before this drive.
+        self.queued.swap(false, Ordering::AcqRel);
         self.drive(Work::WRITE);
     }
 }

@@ -49,7 +49,7 @@ impl Session {
             Phase::Handshake(_) | Phase::Traffic(_) => self.pump_stream(inner, work, garbage),
             Phase::Connecting(_) => self.pump_connecting(inner, work, garbage),
             Phase::Draining(_) => Self::drain(inner),
-            Phase::Broken(..) => return true,
+            Phase::Broken(_) => return true,
             Phase::Offline | Phase::Resolving | Phase::Ended => return false,
         };
         inner.received.settle();
@@ -173,8 +173,12 @@ impl Session {
                 }
                 Decoded::Large { more, header_bytes, body_bytes } => {
                     inner.received.consume(header_bytes);
-                    inner.large =
-                        Some(Box::new(LargeBody { body: Vec::new(), body_bytes, more, command: false }));
+                    inner.large = Some(Box::new(LargeBody {
+                        body: Vec::new(),
+                        body_bytes,
+                        more,
+                        command: false,
+                    }));
                 }
                 Decoded::LargeCommand { header_bytes, body_bytes } => {
                     inner.received.consume(header_bytes);
@@ -208,7 +212,12 @@ impl Session {
     }
 
     #[inline]
-    fn take_message(&self, inner: &mut Inner, mut body: Message, more: bool) -> Result<(), Failure> {
+    fn take_message(
+        &self,
+        inner: &mut Inner,
+        mut body: Message,
+        more: bool,
+    ) -> Result<(), Failure> {
         if inner.discards_input {
             return self.take_discarded(inner, &body, more);
         }
@@ -254,7 +263,12 @@ impl Session {
         }
     }
 
-    fn take_subscription(&self, inner: &mut Inner, add: bool, prefix: &[u8]) -> Result<(), Failure> {
+    fn take_subscription(
+        &self,
+        inner: &mut Inner,
+        add: bool,
+        prefix: &[u8],
+    ) -> Result<(), Failure> {
         let bytes = prefix.len() + SUBSCRIPTION_BYTES_EACH;
         if add {
             inner.subscription_bytes += bytes;
@@ -274,7 +288,11 @@ impl Session {
 
     // Out.
 
-    fn write(self: &Arc<Self>, inner: &mut Inner, garbage: &mut Vec<Message>) -> Result<(), Failure> {
+    fn write(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        garbage: &mut Vec<Message>,
+    ) -> Result<(), Failure> {
         self.gather_control(inner);
         for _ in 0..WRITES_MAX {
             if inner.is_flushed() {
@@ -287,6 +305,12 @@ impl Session {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // The mark is exact against a peer that has stalled.
+                    if inner.out.as_mut().is_some_and(|out| out.settle())
+                        && let Some(core) = self.core.upgrade()
+                    {
+                        core.writable(self.pipe());
+                    }
                     self.watch(inner, Interest { read: inner.interest.read, write: true });
                     return Ok(());
                 }
@@ -436,11 +460,16 @@ impl Inner {
     /// The connection is of no more use. The descriptor is watched no longer, so that nobody is
     /// told of it again; the I/O thread does the rest.
     pub(super) fn break_off(&mut self, session: &Session, failure: Failure) {
+        if let Some(core) = session.core.upgrade()
+            && !matches!(failure, Failure::EndOfStream)
+        {
+            core.note_failure(failure.to_string());
+        }
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         self.phase = match phase.into_fd() {
             Some(fd) => {
                 session.group.forget(&fd);
-                Phase::Broken(fd, failure)
+                Phase::Broken(fd)
             }
             None => Phase::Ended,
         };
@@ -477,7 +506,7 @@ impl Phase {
             | Phase::Handshake(fd)
             | Phase::Traffic(fd)
             | Phase::Draining(fd)
-            | Phase::Broken(fd, _) => Some(fd),
+            | Phase::Broken(fd) => Some(fd),
             Phase::Offline | Phase::Resolving | Phase::Ended => None,
         }
     }
@@ -488,7 +517,7 @@ impl Phase {
             | Phase::Handshake(fd)
             | Phase::Traffic(fd)
             | Phase::Draining(fd)
-            | Phase::Broken(fd, _) => Some(fd),
+            | Phase::Broken(fd) => Some(fd),
             Phase::Offline | Phase::Resolving | Phase::Ended => None,
         }
     }

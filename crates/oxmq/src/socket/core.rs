@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) options: Options,
     pub(crate) endpoints: Vec<(String, Attached)>,
     phase: Phase,
+    /// Why a connection last failed.
+    pub(crate) last_failure: Option<String>,
     /// Messages received so far.
     pub(crate) received: u64,
     /// When a send last found its connection idle. Receiving forgets it: who takes turns does
@@ -63,7 +65,7 @@ enum Phase {
 pub(crate) enum Attached {
     Listener(Arc<Io>, ListenerId),
     InprocName(String),
-    Connector(Arc<Session>, PipeId),
+    Connector(PipeId),
     InprocPipe(PipeId),
 }
 
@@ -94,6 +96,7 @@ impl Core {
                 options: Options { socket_type: type_number(kind), ..Options::default() },
                 endpoints: Vec::new(),
                 phase: Phase::Open,
+                last_failure: None,
                 received: 0,
                 kicked_at: Instant::from_ns(0),
             }),
@@ -269,6 +272,11 @@ impl Core {
         }
     }
 
+    /// A connection failed, by the doing of its peer or of the system.
+    pub(crate) fn note_failure(&self, failure: String) {
+        self.with(|state| state.last_failure = Some(failure));
+    }
+
     // Groups.
 
     /// The epoll group of this socket's connections that `io` serves.
@@ -299,8 +307,17 @@ impl Core {
         });
     }
 
+    /// Whether this process is a child forked after the socket was made: its threads, and who
+    /// knows what locks they held, stayed with the parent.
+    fn is_inherited(&self) -> bool {
+        self.context.is_inherited()
+    }
+
     /// Closes the socket; false if it was closed before. What was sent lingers.
     pub(crate) fn close(&self) -> bool {
+        if self.is_inherited() {
+            return false;
+        }
         let mut state = self.state.lock();
         if state.phase == Phase::Closed {
             return false;
@@ -342,7 +359,7 @@ impl Core {
         match attached {
             Attached::Listener(io, id) => io.unlisten(id),
             Attached::InprocName(name) => self.context.inproc().unbind(&name),
-            Attached::Connector(..) | Attached::InprocPipe(_) => {}
+            Attached::Connector(_) | Attached::InprocPipe(_) => {}
         }
     }
 

@@ -78,9 +78,7 @@ impl Future for Send<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Send { waiting, parts } = self.get_mut();
         waiting.poll(context, |state| state.send(parts)).map(|sent| {
-            sent.map_err(|refusal| {
-                SendError::new(send_refusal(refusal), std::mem::take(parts))
-            })
+            sent.map_err(|refusal| SendError::new(send_refusal(refusal), std::mem::take(parts)))
         })
     }
 }

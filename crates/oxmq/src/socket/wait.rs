@@ -168,9 +168,7 @@ impl Sleeper {
     pub(crate) fn new() -> Result<Sleeper, Woken> {
         let signals = SignalMask::block_all();
         match Parker::current() {
-            Ok(parker) => {
-                Ok(Sleeper { parker, groups: Vec::new(), sessions: Vec::new(), signals })
-            }
+            Ok(parker) => Ok(Sleeper { parker, groups: Vec::new(), sessions: Vec::new(), signals }),
             // No descriptor to sleep on is left: the call cannot wait.
             Err(_) => {
                 signals.restore();

@@ -209,21 +209,25 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
     }
 
     /// How many subscriptions there are, duplicates counted once.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// The bytes of their prefixes.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// How many subscriptions `key` has, duplicates counted once.
+    #[cfg(test)]
     pub(crate) fn len_of(&self, key: K) -> usize {
         self.peers.get(&key).map_or(0, |peer| peer.nodes.len())
     }
 
     /// The bytes of their prefixes.
+    #[cfg(test)]
     pub(crate) fn bytes_of(&self, key: K) -> usize {
         self.peers.get(&key).map_or(0, |peer| peer.bytes)
     }

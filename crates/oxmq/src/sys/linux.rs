@@ -641,6 +641,7 @@ impl TimerFd {
     }
 
     /// Makes it unreadable, and forgets the arming.
+    #[cfg(test)]
     pub(crate) fn disarm(&self) {
         self.set(Duration::ZERO);
     }

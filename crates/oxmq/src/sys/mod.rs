@@ -75,6 +75,7 @@ impl Instant {
 
     /// Nanoseconds since the clock's origin: what fits into an atomic.
     #[inline]
+    #[cfg(any(test, oxmq_sim))]
     pub(crate) const fn as_ns(self) -> u64 {
         self.0
     }
@@ -169,7 +170,9 @@ pub(crate) struct Interest {
 impl Interest {
     pub(crate) const NONE: Interest = Interest { read: false, write: false };
     pub(crate) const READ: Interest = Interest { read: true, write: false };
+    #[cfg(test)]
     pub(crate) const WRITE: Interest = Interest { read: false, write: true };
+    #[cfg(test)]
     pub(crate) const BOTH: Interest = Interest { read: true, write: true };
 }
 

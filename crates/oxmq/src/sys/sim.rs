@@ -12,7 +12,7 @@
 use super::{EVENTS_MAX, Event, Interest, IpcAddr, PollFd, RawFd, SockAddr};
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::thread;
 use std::time::Duration;
 
@@ -337,10 +337,17 @@ pub fn reset(connection: &Connection) {
     with(|world| world.reset(connection));
 }
 
-/// Closes every descriptor of the node, as the kernel does for a process that was killed. The
-/// owners must not be dropped afterwards (forget them).
+/// Closes every descriptor of the node, as the kernel does for a process that was killed. What
+/// owned them must not act on this world again: drop it with [`bury`].
 pub fn kill_node(node: u32) {
     with(|world| world.kill_node(node));
+}
+
+/// Runs `drop_remains`, whose calls have no effect on the world.
+pub fn bury(drop_remains: impl FnOnce()) {
+    let world = with(|world| mem::replace(world, World::new(0)));
+    drop_remains();
+    with(|limbo| *limbo = world);
 }
 
 /// What has happened so far.

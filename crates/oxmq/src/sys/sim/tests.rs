@@ -266,7 +266,7 @@ fn breaches_are_seen() {
 fn a_killed_node_leaves_nothing_open() {
     let (client, server) = connected(1, &tcp("127.0.0.1:0"));
     kill_node(1);
-    std::mem::forget(server);
+    bury(|| drop((server, EventFd::new())));
     later(5);
     on(0, || assert_eq!(get(&client).unwrap(), b""));
     on(0, || drop(client));
