@@ -256,10 +256,6 @@ impl ArenaWriter {
     }
 
     /// Changes the high-water mark (0: no bound). Messages beyond it stay.
-    #[cfg(test)]
-    pub(crate) fn set_hwm(&mut self, hwm: u32) {
-        self.spender.set_hwm(hwm, &self.shared.reader.credit);
-    }
 
     #[inline]
     fn write_body(&mut self, body: &[u8], more: bool) {

@@ -47,6 +47,8 @@ pub(crate) struct Session {
     queued: AtomicBool,
     /// It waits in its I/O thread's list of late writes already.
     late: AtomicBool,
+    /// The kernel's buffer is full. A hint.
+    blocked: AtomicBool,
     /// Subscriptions to be sent, in order; outside the arena, since they never count against HWM.
     subscriptions: Mutex<Vec<(bool, Vec<u8>)>>,
     resolved: Mutex<Option<io::Result<Vec<SocketAddr>>>>,
@@ -95,6 +97,8 @@ pub(crate) struct Inner {
     /// Attempts since the last connection that worked.
     attempts: u32,
     last_room_bytes: usize,
+    /// The last body was longer than what is decoded from the buffer.
+    reads_large: bool,
     discards_input: bool,
 }
 
@@ -203,6 +207,7 @@ impl Session {
                 linger_ms: AtomicI32::new(-1),
                 queued: AtomicBool::new(false),
                 late: AtomicBool::new(false),
+                blocked: AtomicBool::new(false),
                 subscriptions: Mutex::new(Vec::new()),
                 resolved: Mutex::new(None),
                 inner: UnsafeCell::new(Inner {
@@ -225,6 +230,7 @@ impl Session {
                     closing: false,
                     attempts: 0,
                     last_room_bytes: 0,
+                    reads_large: false,
                     discards_input: core.discards_input,
                 }),
             })
@@ -269,6 +275,10 @@ impl Session {
 
     /// Writes on the calling thread what is to be written.
     pub(crate) fn write_now(self: &Arc<Self>) {
+        // With the kernel's buffer full its epoll says when to go on.
+        if self.blocked.load(Ordering::Relaxed) {
+            return;
+        }
         self.drive(Work::WRITE);
     }
 

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use oxmq_zmtp::wire::command::legacy_subscription;
 use oxmq_zmtp::{Decoded, Event};
 
+use super::receive_buffer::INLINE_BYTES_MAX;
 use super::{Failure, Inner, LargeBody, Phase, Session};
 use crate::Message;
 use crate::drive::Work;
@@ -21,6 +23,8 @@ const READS_MAX: usize = 4;
 /// A long body gets a buffer of at most this before any of it has arrived, and grows with what
 /// does: nothing is allocated on a peer's word.
 const BODY_BYTES_FIRST: usize = 256 * 1024;
+/// One read where the last body was long: a header, and a little of the body.
+const READ_BYTES_BEFORE_LARGE: usize = 1024;
 /// What the parts of a single message may add up to.
 const MULTIPART_BYTES_MAX: u64 = 8 << 30;
 /// What one peer's subscriptions may add up to.
@@ -146,7 +150,7 @@ impl Session {
             if let Some(large) = &mut inner.large {
                 let bytes = inner.received.bytes();
                 let taken = bytes.len().min(large.missing());
-                large.reserve(taken)?;
+                large.reserve(large.missing().min(BODY_BYTES_FIRST.max(taken)))?;
                 large.body.extend_from_slice(&bytes[..taken]);
                 inner.received.consume(taken);
                 if large.missing() > 0 {
@@ -167,12 +171,14 @@ impl Session {
             match zmtp.decode(inner.received.bytes()).map_err(Failure::Protocol)? {
                 Decoded::Incomplete => return Ok(Decoding::Hungry),
                 Decoded::Message { more, body, consumed } => {
+                    inner.reads_large = body.len() > INLINE_BYTES_MAX;
                     let body = Message::from(body);
                     inner.received.consume(consumed);
                     self.take_message(inner, body, more)?;
                 }
                 Decoded::Large { more, header_bytes, body_bytes } => {
                     inner.received.consume(header_bytes);
+                    inner.reads_large = true;
                     inner.large = Some(Box::new(LargeBody {
                         body: Vec::new(),
                         body_bytes,
@@ -344,6 +350,7 @@ impl Session {
         if inner.interest == interest {
             return;
         }
+        self.blocked.store(interest.write, Ordering::Relaxed);
         if let Some(fd) = inner.phase.fd() {
             self.group.watch(fd, self.key, interest);
             inner.interest = interest;
@@ -389,6 +396,7 @@ impl Inner {
                 break;
             };
             input.push(Message::from(body), true);
+            self.reads_large = false;
             at += consumed;
         }
         self.received.consume(at);
@@ -423,7 +431,12 @@ impl Inner {
             self.last_room_bytes = room_bytes;
             return Ok(read);
         }
-        let room = self.received.room();
+        let mut room = self.received.room();
+        // Where bodies are long, little is read at their start: the rest goes where it belongs
+        // without a copy.
+        if self.reads_large && room.len() > READ_BYTES_BEFORE_LARGE {
+            room = &mut room[..READ_BYTES_BEFORE_LARGE];
+        }
         self.last_room_bytes = room.len();
         let read = sys::read(fd, room)?;
         self.received.filled(read);

@@ -54,7 +54,7 @@ pub(crate) struct Unwritten {
 }
 
 /// The bound of [`Unwritten`] in bytes: what one write takes well.
-const UNWRITTEN_BYTES_MAX: usize = 64 * 1024;
+const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
 
 impl Unwritten {
     #[inline]

@@ -87,6 +87,7 @@ impl Core {
             if !group.few_sessions(POLLED_SESSIONS_MAX, &mut sessions) {
                 return false;
             }
+            group.use_lease();
         }
         for session in &sessions {
             session.drive(Work::BOTH);
