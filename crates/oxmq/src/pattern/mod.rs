@@ -88,6 +88,12 @@ pub(crate) trait Pattern: Send {
         false
     }
 
+    /// Whether what is sent is for the connection that asked, not for whoever comes to be at its
+    /// endpoint: then each connection has a pipe of its own.
+    fn answers(&self) -> bool {
+        false
+    }
+
     /// Whether peers send subscriptions, in ZMTP 3.0 as messages.
     fn takes_subscriptions(&self) -> bool {
         false

@@ -64,13 +64,6 @@ impl Pattern for Rep {
         }
     }
 
-    fn disconnected(&mut self, _: &mut Pipes, pipe: PipeId) {
-        // Whoever answers at this endpoint next has asked nothing.
-        if self.asker == Some(pipe) {
-            self.asker = None;
-        }
-    }
-
     fn readable(&mut self, pipe: PipeId) {
         self.input.activate(pipe);
     }
@@ -130,6 +123,10 @@ impl Pattern for Rep {
             }
             Turn::Answer | Turn::Answering => Events::OUT,
         }
+    }
+
+    fn answers(&self) -> bool {
+        true
     }
 
     fn may_have_input(&self) -> bool {

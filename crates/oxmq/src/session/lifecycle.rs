@@ -24,6 +24,7 @@ use crate::drive::Work;
 use crate::endpoint::Endpoint;
 use crate::option::Options;
 use crate::reactor::Reactor;
+use crate::socket::core::Core;
 use crate::sys::{self, Instant, Interest, SockAddr};
 use crate::transport;
 
@@ -260,11 +261,28 @@ impl Session {
         match inner.origin {
             Origin::Accepted => self.end(inner, garbage),
             Origin::Connect { .. } => {
-                if let Some(core) = self.core.upgrade() {
-                    core.disconnected(self, self.pipe());
+                match self.core.upgrade() {
+                    Some(core) if core.answers => self.renew_pipe(inner, &core, garbage),
+                    Some(core) => core.disconnected(self, self.pipe()),
+                    None => {}
                 }
                 self.connect_later(inner, reactor);
             }
+        }
+    }
+
+    /// The replies that wait are for the peer that is gone.
+    fn renew_pipe(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        core: &Core,
+        garbage: &mut Vec<crate::Message>,
+    ) {
+        let Some(ends) = core.renew(self, self.pipe()) else { return };
+        self.set_pipe(ends.pipe);
+        inner.input = Some(ends.input);
+        if let Some(mut old) = inner.out.replace(ends.out) {
+            old.discard(garbage);
         }
     }
 

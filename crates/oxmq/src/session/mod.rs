@@ -237,7 +237,7 @@ impl Session {
         })
     }
 
-    /// The name of its pipe; set once, before the pipe is used.
+    /// The name of its pipe; set before the pipe is used.
     pub(crate) fn set_pipe(&self, pipe: PipeId) {
         self.pipe.store(pipe.to_bits(), Ordering::Release);
     }

@@ -35,6 +35,7 @@ pub(crate) struct Core {
     groups: Mutex<Option<Vec<Arc<Group>>>>,
     pub(crate) discards_input: bool,
     pub(crate) takes_subscriptions: bool,
+    pub(crate) answers: bool,
 }
 
 pub(crate) struct State {
@@ -87,6 +88,7 @@ impl Core {
             kind,
             discards_input: pattern.discards_input(),
             takes_subscriptions: pattern.takes_subscriptions(),
+            answers: pattern.answers(),
             spin: Spin::new(),
             groups: Mutex::new(Some(Vec::new())),
             state: Mutex::new(State {
@@ -231,6 +233,27 @@ impl Core {
                 state.notify(Events::PEERS);
             }
         });
+    }
+
+    /// As [`Core::disconnected`], for a type that answers: what its peer had asked may still be
+    /// read, what was to be sent to it goes nowhere, and the next connection gets a new pipe.
+    pub(crate) fn renew(&self, session: &Arc<Session>, id: PipeId) -> Option<SessionEnds> {
+        self.with(|state| {
+            state.check().ok()?;
+            state.end_pipe(id);
+            let (new, out, input) = state.new_session_pipe(Link::Session(session.clone()));
+            if !state.options.immediate {
+                state.pattern.attach(&mut state.pipes, new);
+            }
+            for (_, attached) in &mut state.endpoints {
+                if let Attached::Connector(pipe) = attached
+                    && *pipe == id
+                {
+                    *pipe = new;
+                }
+            }
+            Some(SessionEnds { pipe: new, out, input })
+        })
     }
 
     /// The pipe's other end is gone for good.
