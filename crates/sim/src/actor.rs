@@ -64,7 +64,7 @@ impl Shared {
     }
 
     async fn reach(&self, stage: Stage) {
-        self.at_gate.set(self.at_gate.get() + 1);
+        let _waiting = AtGate::new(&self.at_gate);
         poll_fn(|context| {
             if self.stage.get() >= stage {
                 return Poll::Ready(());
@@ -73,7 +73,6 @@ impl Shared {
             Poll::Pending
         })
         .await;
-        self.at_gate.set(self.at_gate.get() - 1);
     }
 
     /// Tells people, if they want to know.
@@ -86,6 +85,22 @@ impl Shared {
     fn blame(&self, error: String) {
         self.say(|| format!("WRONG: {error}"));
         self.oracle.borrow_mut().blame(error);
+    }
+}
+
+/// Counted while it exists.
+struct AtGate<'a>(&'a Cell<usize>);
+
+impl AtGate<'_> {
+    fn new(count: &Cell<usize>) -> AtGate<'_> {
+        count.set(count.get() + 1);
+        AtGate(count)
+    }
+}
+
+impl Drop for AtGate<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Sender {
     sent: u32,
     /// What was sent from here on must arrive.
     reliable_from: Option<u32>,
+    /// Its process was killed: anything may be lost.
+    is_dead: bool,
 }
 
 /// A receiving socket.
@@ -64,6 +66,8 @@ pub struct Route {
     pub held_messages_max: u64,
     /// How many bytes of further messages it takes with it.
     pub held_bytes_max: u64,
+    /// How many messages died with the receiver.
+    pub died_with_messages_max: u64,
     /// How many messages can be sent and not received, where that is certain: within a process.
     pub outstanding_max: Option<u64>,
 }
@@ -87,7 +91,14 @@ impl Oracle {
 
     /// Adds a sender.
     pub fn add_sender(&mut self, name: String, delivery: Delivery, sizes: Sizes) -> u16 {
-        self.senders.push(Sender { name, delivery, sizes, sent: 0, reliable_from: None });
+        self.senders.push(Sender {
+            name,
+            delivery,
+            sizes,
+            sent: 0,
+            reliable_from: None,
+            is_dead: false,
+        });
         self.senders.len() as u16 - 1
     }
 
@@ -105,6 +116,23 @@ impl Oracle {
     /// Adds a way from a sender to a receiver.
     pub fn add_route(&mut self, route: Route) {
         self.routes.push(route);
+    }
+
+    /// Its process was killed, and what it had not sent yet is gone.
+    pub fn sender_died(&mut self, sender: u16) {
+        let sender = &mut self.senders[usize::from(sender)];
+        (sender.is_dead, sender.reliable_from) = (true, None);
+    }
+
+    /// Its process was killed, and so many messages with it.
+    pub fn receiver_died(&mut self, receiver: u16, held_messages_max: u64) {
+        for route in self.routes.iter_mut().filter(|route| route.receiver == receiver) {
+            route.died_with_messages_max += held_messages_max;
+        }
+        // Nothing must arrive there any more.
+        let receiver = &mut self.receivers[usize::from(receiver)];
+        receiver.subscribed.get_or_insert_with(|| vec![Vec::new()]);
+        receiver.subscribes.clear();
     }
 
     /// The receiver takes messages that begin with `prefix`.
@@ -133,8 +161,11 @@ impl Oracle {
         let sender = &mut self.senders[usize::from(id)];
         sender.sent += 1;
         let (sent, is_every) = (u64::from(sender.sent), sender.delivery == Delivery::Every);
-        let bounds = self.routes_from(id).map(|route| route.outstanding_max);
-        let Some(bound) = bounds.sum::<Option<u64>>().filter(|_| !is_every) else { return };
+        let mut bounds = self.routes_from(id).map(|route| route.outstanding_max).peekable();
+        if is_every || bounds.peek().is_none() {
+            return;
+        }
+        let Some(bound) = bounds.sum::<Option<u64>>() else { return };
         let got = self.receivers.iter().filter_map(|to| to.got.get(&id));
         let got: u64 = got.map(|numbers| numbers.len() as u64).sum();
         if sent - got > bound {
@@ -296,7 +327,7 @@ impl Oracle {
                 ));
             }
         }
-        if sender.delivery == Delivery::One {
+        if sender.delivery == Delivery::One && !sender.is_dead {
             let mut arrived = vec![false; sender.sent as usize];
             for receiver in &self.receivers {
                 for &number in receiver.got.get(&id).into_iter().flatten() {
@@ -307,8 +338,9 @@ impl Oracle {
                 (0..sender.sent).filter(|&number| !arrived[number as usize]).collect();
             let runs = 1 + lost.windows(2).filter(|pair| pair[0] + 1 != pair[1]).count() as u64;
             let all_ended: u64 = routes.iter().map(|route| ended(route)).sum();
-            let held_messages: u64 =
-                routes.iter().map(|route| ended(route) * route.held_messages_max).sum();
+            let died: u64 = routes.iter().map(|route| route.died_with_messages_max).sum();
+            let held: u64 = routes.iter().map(|route| ended(route) * route.held_messages_max).sum();
+            let held_messages = died + held;
             let held_bytes: u64 =
                 routes.iter().map(|route| ended(route) * route.held_bytes_max).sum();
             let mut lost_bytes: Vec<u64> = lost
@@ -324,7 +356,7 @@ impl Oracle {
             let is_too_much = lost_bytes.iter().sum::<u64>() > held_bytes;
             let name = &sender.name;
             missing = lost.len() as u64;
-            if !lost.is_empty() && all_ended == 0 {
+            if !lost.is_empty() && all_ended == 0 && died == 0 {
                 errors.push(format!("{name}'s {lost:?} are lost, and no connection ended"));
             } else if is_too_much {
                 errors.push(format!(
@@ -403,6 +435,7 @@ mod tests {
                 place,
                 held_messages_max: 3,
                 held_bytes_max: 0,
+                died_with_messages_max: 0,
                 outstanding_max: None,
             });
         }

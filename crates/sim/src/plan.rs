@@ -1,6 +1,7 @@
 //! What a seed means: the nodes, the sockets on them, what they send, and what goes wrong.
 
 use crate::content::Sizes;
+use crate::oracle::Delivery;
 use oxmq::sim::{Faults, Link, Rng};
 
 /// One scenario.
@@ -33,6 +34,8 @@ pub enum Mishap {
     Stall(u32, u32, u64),
     /// The machine slept: all clocks jump.
     Jump(u64),
+    /// A process is killed, and started again after so long.
+    Kill(u32, u64),
 }
 
 /// Sockets of one pattern. Each of the left is connected with each of the right.
@@ -42,6 +45,8 @@ pub struct Group {
     pub pattern: Pattern,
     /// How they are connected.
     pub transport: Transport,
+    /// Where its tcp ports begin.
+    pub first_port: u16,
     /// Who binds: the left, or the right.
     pub left_binds: bool,
     /// PUSH, PUB, REQ, or one PAIR.
@@ -63,6 +68,16 @@ pub enum Pattern {
     PubSub,
     /// REQ to REP.
     ReqRep,
+}
+
+impl Pattern {
+    /// What it does with a message.
+    pub fn delivery(self) -> Delivery {
+        match self {
+            Pattern::PubSub => Delivery::Every,
+            Pattern::Pair | Pattern::Pipeline | Pattern::ReqRep => Delivery::One,
+        }
+    }
 }
 
 /// The transports.
@@ -121,7 +136,7 @@ impl Plan {
         let is_calm = rng.one_in(4);
         let faults_end_ns = rng.between(100 * MS, 2000 * MS);
         let groups: Vec<Group> =
-            (0..rng.between(1, 3)).map(|_| Group::new(rng, nodes, faults_end_ns)).collect();
+            (0..rng.between(1, 3)).map(|it| Group::new(rng, it, nodes, faults_end_ns)).collect();
         let is_large = groups.iter().any(|group| group.sizes.part_bytes_max > 1000);
         let mut links = Vec::new();
         for from in 0..nodes {
@@ -134,9 +149,10 @@ impl Plan {
         if !is_calm {
             faults = self::faults(rng);
             for _ in 0..rng.below(8) {
-                let mishap = match rng.below(6) {
+                let mishap = match rng.below(8) {
                     0..4 => Mishap::Reset,
-                    4 => {
+                    4 => Mishap::Kill(rng.below(nodes.into()) as u32, rng.below(500 * MS)),
+                    5..7 => {
                         let (one, other) =
                             (rng.below(nodes.into()) as u32, rng.below(nodes.into()) as u32);
                         Mishap::Stall(one, other, rng.between(MS, 1000 * MS))
@@ -168,7 +184,7 @@ impl Plan {
 }
 
 impl Group {
-    fn new(rng: &mut Rng, nodes: u32, faults_end_ns: u64) -> Group {
+    fn new(rng: &mut Rng, index: u64, nodes: u32, faults_end_ns: u64) -> Group {
         let pattern =
             *rng.pick(&[Pattern::Pair, Pattern::Pipeline, Pattern::PubSub, Pattern::ReqRep]);
         let transport = *rng.pick(&[
@@ -201,7 +217,16 @@ impl Group {
             part_bytes_max: *rng.pick(&[8, 16, 64, 300, 5000, 20_000, 100_000]),
             parts_max: rng.between(1, 4),
         };
-        Group { pattern, transport, left_binds: rng.one_in(2), left, right, sizes }
+        Group {
+            pattern,
+            transport,
+            // Half of the ports can be met by a connection that meets itself.
+            first_port: *rng.pick(&[5000, 40_000]) + 10 * index as u16,
+            left_binds: rng.one_in(2),
+            left,
+            right,
+            sizes,
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 
 use crate::actor::{Actor, Plug, Shared, Stage, configure};
 use crate::executor::{Executor, TaskId};
-use crate::oracle::{Delivery, Oracle, Route};
-use crate::plan::{Habit, Mishap, Pattern, Peer, Plan, Transport};
+use crate::oracle::{Oracle, Route};
+use crate::plan::{Group, Habit, Mishap, Pattern, Peer, Plan, Transport};
 use oxmq::sim::{self, Faults, Rng, Stats};
 use oxmq::{Context, Socket, SocketType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -51,14 +51,34 @@ struct Runner {
     plan: Plan,
     rng: Rng,
     started_at: u64,
-    contexts: Vec<Context>,
-    sockets: Vec<(u32, Rc<Socket>)>,
-    receivers: Vec<TaskId>,
-    senders: usize,
+    /// `None` for a process that is not running.
+    contexts: Vec<Option<Context>>,
+    members: Vec<Member>,
     executor: Executor,
     shared: Rc<Shared>,
     next_mishap: usize,
+    /// Processes that will be started again.
+    restarts: BTreeSet<(u64, u32)>,
     steps_left: u64,
+}
+
+/// A socket of a group, in its process's present or next life.
+#[derive(Clone)]
+struct Member {
+    group: usize,
+    is_left: bool,
+    /// Its place on its side.
+    number: usize,
+    name: String,
+    kind: SocketType,
+    peer: Peer,
+    plugs: Vec<Plug>,
+    /// How often its process has been started.
+    life: u32,
+    socket: Option<Rc<Socket>>,
+    sender: Option<u16>,
+    receiver: Option<u16>,
+    receiving: Vec<TaskId>,
 }
 
 /// Something that can be done now.
@@ -77,42 +97,33 @@ impl Runner {
         for &(from, to, link) in &plan.links {
             sim::set_link(from, to, link);
         }
-        let contexts = plan
-            .io_threads
-            .iter()
-            .zip(0..)
-            .map(|(&threads, node)| {
-                sim::set_node(node);
-                let context = Context::new();
-                context.set_io_threads(threads as usize);
-                context
-            })
-            .collect();
         let executor = Executor::default();
         let shared = Shared::new(Oracle::new(seed), executor.timers(), is_verbose);
         let mut runner = Runner {
             rng,
             started_at: sim::now(),
-            contexts,
-            sockets: Vec::new(),
-            receivers: Vec::new(),
-            senders: 0,
+            contexts: vec![None; plan.nodes as usize],
+            members: Vec::new(),
             executor,
             shared,
             next_mishap: 0,
+            restarts: BTreeSet::new(),
             steps_left: STEPS_MAX,
             plan,
         };
         for index in 0..runner.plan.groups.len() {
-            runner.set_up(index);
+            runner.add_members(index);
+        }
+        for node in 0..runner.plan.nodes {
+            runner.start_node(node);
         }
         runner
     }
 
     // -----------------------------------------------------------------------------------------
-    // Setting up
+    // Starting and killing
 
-    fn set_up(&mut self, index: usize) {
+    fn add_members(&mut self, index: usize) {
         let group = &self.plan.groups[index];
         let (left_type, right_type) = match group.pattern {
             Pattern::Pair => (SocketType::Pair, SocketType::Pair),
@@ -120,148 +131,185 @@ impl Runner {
             Pattern::PubSub => (SocketType::Pub, SocketType::Sub),
             Pattern::ReqRep => (SocketType::Req, SocketType::Rep),
         };
-        // Half of the ports can be met by a connection that meets itself.
-        let first_port = *self.rng.pick(&[5000, 40_000]) + 10 * index;
-        let endpoints: Vec<String> = (0..4)
-            .map(|number| match group.transport {
-                Transport::Inproc => format!("inproc://{index}-{number}"),
-                Transport::Ipc => format!("ipc:///sim/{index}-{number}"),
-                Transport::Tcp => format!("tcp://127.0.0.1:{}", first_port + number),
-            })
-            .collect();
-        let bind = |number: usize| vec![Plug::Bind(endpoints[number].clone())];
-        let connect = |count: usize| -> Vec<Plug> {
-            endpoints[..count].iter().cloned().map(Plug::Connect).collect()
-        };
-        let (lefts, rights) = (group.left.len(), group.right.len());
-        let plugs = |is_left: bool, number: usize| {
-            if is_left == group.left_binds {
-                bind(number)
-            } else {
-                connect(if is_left { rights } else { lefts })
-            }
-        };
-        let mut ends = Vec::new();
-        for (is_left, peers, kind) in
-            [(true, &group.left, left_type), (false, &group.right, right_type)]
-        {
+        for (is_left, peers, others, kind) in [
+            (true, &group.left, group.right.len(), left_type),
+            (false, &group.right, group.left.len(), right_type),
+        ] {
             for (number, peer) in peers.iter().enumerate() {
-                sim::set_node(peer.node);
-                let socket = self.contexts[peer.node as usize].socket(kind).expect("no faults yet");
-                configure(&socket, peer);
-                ends.push(End {
+                let plugs = if is_left == group.left_binds {
+                    vec![Plug::Bind(endpoint(group, index, number))]
+                } else {
+                    (0..others).map(|it| Plug::Connect(endpoint(group, index, it))).collect()
+                };
+                self.members.push(Member {
+                    group: index,
                     is_left,
                     number,
                     name: format!("{}-{index}-{number}@{}", kind.name(), peer.node),
+                    kind,
                     peer: peer.clone(),
-                    socket: Rc::new(socket),
-                    plugs: plugs(is_left, number),
+                    plugs,
+                    life: 0,
+                    socket: None,
+                    sender: None,
+                    receiver: None,
+                    receiving: Vec::new(),
                 });
             }
         }
-        let group = GroupEnds {
-            pattern: group.pattern,
-            transport: group.transport,
-            left_binds: group.left_binds,
-            sizes: group.sizes,
-            endpoints,
-            ends,
-        };
-        self.start(group);
     }
 
-    /// Tells the oracle who there is, and starts the tasks.
-    fn start(&mut self, group: GroupEnds) {
-        let mut oracle = self.shared.oracle.borrow_mut();
-        let delivery = match group.pattern {
-            Pattern::PubSub => Delivery::Every,
-            _ => Delivery::One,
-        };
-        let both = group.pattern == Pattern::Pair;
-        let mut ids = Vec::new();
-        for end in &group.ends {
-            let sender = (end.is_left || both)
-                .then(|| oracle.add_sender(end.name.clone(), delivery, group.sizes));
-            let receiver = (!end.is_left || both).then(|| oracle.add_receiver(end.name.clone()));
-            if group.pattern == Pattern::PubSub
-                && let Some(receiver) = receiver
-            {
-                sim::set_node(end.peer.node);
-                for prefix in &end.peer.subscriptions {
-                    oracle.subscribed(receiver, prefix);
-                    end.socket.subscribe(prefix).expect("a SUB subscribes");
-                }
+    fn start_node(&mut self, node: u32) {
+        sim::set_node(node);
+        let context = Context::new();
+        context.set_io_threads(self.plan.io_threads[node as usize] as usize);
+        self.contexts[node as usize] = Some(context);
+        for index in 0..self.members.len() {
+            if self.members[index].peer.node == node {
+                self.start_member(index);
             }
-            ids.push((sender, receiver));
         }
-        for (from, (sender, _)) in group.ends.iter().zip(&ids) {
-            for (to, (_, receiver)) in group.ends.iter().zip(&ids) {
-                let (&Some(sender), &Some(receiver)) = (sender, receiver) else { continue };
-                if from.is_left != to.is_left {
-                    oracle.add_route(group.route(&self.plan, from, to, sender, receiver));
+    }
+
+    /// Makes the socket, tells the oracle, and starts the tasks.
+    fn start_member(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        let group = &self.plan.groups[member.group];
+        let context = self.contexts[member.peer.node as usize].clone().expect("is running");
+        let socket = Rc::new(context.socket(member.kind).expect("needs no descriptor"));
+        configure(&socket, &member.peer);
+        member.life += 1;
+        if member.life > 1 {
+            member.name = format!("{}+", member.name);
+            member.peer.starts_ns = 0;
+        }
+        member.socket = Some(socket.clone());
+
+        let mut oracle = self.shared.oracle.borrow_mut();
+        let (both, delivery) = (group.pattern == Pattern::Pair, group.pattern.delivery());
+        member.sender = (member.is_left || both)
+            .then(|| oracle.add_sender(member.name.clone(), delivery, group.sizes));
+        member.receiver =
+            (!member.is_left || both).then(|| oracle.add_receiver(member.name.clone()));
+        if group.pattern == Pattern::PubSub
+            && let Some(receiver) = member.receiver
+        {
+            for prefix in &member.peer.subscriptions {
+                oracle.subscribed(receiver, prefix);
+                socket.subscribe(prefix).expect("a SUB subscribes");
+            }
+        }
+        let member = &self.members[index];
+        for other in &self.members {
+            if other.group == member.group && other.is_left != member.is_left {
+                for (from, to) in [(member, other), (other, member)] {
+                    if let (Some(sender), Some(receiver)) = (from.sender, to.receiver) {
+                        oracle.add_route(self.route(from, to, sender, receiver));
+                    }
                 }
             }
         }
         drop(oracle);
-        for (end, (sender, receiver)) in group.ends.into_iter().zip(ids) {
-            let node = end.peer.node;
-            self.sockets.push((node, end.socket.clone()));
-            let plugger = self.actor(&end);
-            self.executor.spawn(
-                node,
-                format!("{} plugging in", end.name),
-                true,
-                plugger.plug_in(end.plugs.clone()),
-            );
-            match (group.pattern, sender, receiver) {
-                (Pattern::ReqRep, Some(sender), _) => {
-                    self.senders += 1;
-                    let context = self.contexts[node as usize].clone();
-                    let asker = self.actor(&end).ask_all(sender, context, end.plugs.clone());
-                    self.executor.spawn(node, end.name.clone(), true, asker);
-                }
-                (Pattern::ReqRep, _, Some(receiver)) => {
-                    let answerer = self.actor(&end).answer_all(receiver);
-                    let task = self.executor.spawn(node, end.name.clone(), false, answerer);
-                    self.receivers.push(task);
-                }
-                _ => {
-                    if let (Pattern::PubSub, Some(receiver)) = (group.pattern, receiver) {
-                        let task = self.actor(&end).change_subscriptions(receiver);
-                        let name = format!("{} changing subscriptions", end.name);
-                        self.executor.spawn(node, name, true, task);
-                    }
-                    if let Some(sender) = sender {
-                        self.senders += 1;
-                        let task = self.actor(&end).send_all(sender, !both);
-                        self.executor.spawn(node, format!("{} sending", end.name), true, task);
-                    }
-                    for number in 0..end.peer.receivers {
-                        if let Some(receiver) = receiver {
-                            let mut actor = self.actor(&end);
-                            if number > 0 {
-                                (actor.peer.habit, actor.helps) = (Habit::Cancels, true);
-                            }
-                            let task = actor.receive_all(receiver);
-                            let name = format!("{} receiving", end.name);
-                            let task = self.executor.spawn(node, name, false, task);
-                            self.receivers.push(task);
-                        }
-                    }
-                }
-            }
+        self.spawn_tasks(index, &socket, context);
+    }
+
+    fn route(&self, from: &Member, to: &Member, sender: u16, receiver: u16) -> Route {
+        let group = &self.plan.groups[from.group];
+        let is_bound = from.is_left == group.left_binds;
+        let (binder, connecter) = if is_bound { (from, to) } else { (to, from) };
+        let place = (group.transport != Transport::Inproc)
+            .then(|| (connecter.peer.node, endpoint(group, binder.group, binder.number)));
+        let nodes = (from.peer.node, to.peer.node);
+        let link = self.plan.links.iter().find(|(one, other, _)| (*one, *other) == nodes);
+        let buffer_bytes = link.map_or(0, |(_, _, link)| link.buffer_bytes as u64);
+        Route {
+            sender,
+            receiver,
+            place,
+            // A bound pipe dies with its connection; and one message may have been read in part.
+            held_messages_max: 1 + if is_bound { from.peer.sndhwm as u64 } else { 0 },
+            // In the simulated network, and once more in the receiver that is at its mark.
+            held_bytes_max: 2 * buffer_bytes,
+            died_with_messages_max: 0,
+            // What the receiving task holds has arrived.
+            outstanding_max: (group.transport == Transport::Inproc)
+                .then_some((from.peer.sndhwm + to.peer.rcvhwm) as u64),
         }
     }
 
-    fn actor(&mut self, end: &End) -> Actor {
-        Actor {
+    fn spawn_tasks(&mut self, index: usize, socket: &Rc<Socket>, context: Context) {
+        let member = self.members[index].clone();
+        let Member { name, peer, plugs, .. } = &member;
+        let pattern = self.plan.groups[member.group].pattern;
+        let node = peer.node;
+        let rng = &mut self.rng;
+        let mut actor = || Actor {
             shared: self.shared.clone(),
-            socket: end.socket.clone(),
-            peer: end.peer.clone(),
-            rng: self.rng.fork(),
-            name: end.name.clone(),
+            socket: socket.clone(),
+            peer: peer.clone(),
+            rng: rng.fork(),
+            name: name.clone(),
             helps: false,
+        };
+        let executor = &mut self.executor;
+        let task = actor().plug_in(plugs.clone());
+        executor.spawn(node, format!("{name} plugging in"), true, task);
+        let mut receiving = Vec::new();
+        if let Some(sender) = member.sender {
+            let name = format!("{name} sending");
+            if pattern == Pattern::ReqRep {
+                executor.spawn(node, name, true, actor().ask_all(sender, context, plugs.clone()));
+            } else {
+                let parts_with_a_word = pattern != Pattern::Pair;
+                executor.spawn(node, name, true, actor().send_all(sender, parts_with_a_word));
+            }
         }
+        if let Some(receiver) = member.receiver {
+            let name = format!("{name} receiving");
+            if pattern == Pattern::ReqRep {
+                let task = actor().answer_all(receiver);
+                receiving.push(executor.spawn(node, name.clone(), false, task));
+            } else {
+                for number in 0..peer.receivers {
+                    let mut actor = actor();
+                    if number > 0 {
+                        (actor.peer.habit, actor.helps) = (Habit::Cancels, true);
+                    }
+                    let task = actor.receive_all(receiver);
+                    receiving.push(executor.spawn(node, name.clone(), false, task));
+                }
+            }
+            if pattern == Pattern::PubSub {
+                let task = actor().change_subscriptions(receiver);
+                executor.spawn(node, format!("{name}'s subscriptions"), true, task);
+            }
+        }
+        self.members[index].receiving = receiving;
+    }
+
+    /// What SIGKILL does.
+    fn kill_node(&mut self, node: u32) {
+        let Some(context) = self.contexts[node as usize].take() else { return };
+        sim::set_node(node);
+        sim::kill_node(node);
+        let mut oracle = self.shared.oracle.borrow_mut();
+        let mut sockets = Vec::new();
+        for member in self.members.iter_mut().filter(|member| member.peer.node == node) {
+            sockets.push(member.socket.take());
+            if let Some(sender) = member.sender.take() {
+                oracle.sender_died(sender);
+            }
+            if let Some(receiver) = member.receiver.take() {
+                oracle.receiver_died(receiver, member.peer.rcvhwm as u64);
+            }
+        }
+        drop(oracle);
+        sim::bury(|| {
+            for task in self.executor.of_node(node) {
+                self.executor.cancel(task);
+            }
+            drop((sockets, context));
+        });
     }
 
     // -----------------------------------------------------------------------------------------
@@ -273,6 +321,9 @@ impl Runner {
         self.run_for(faults_end_at.saturating_sub(sim::now()));
         sim::set_faults(Faults::default());
         self.next_mishap = usize::MAX;
+        for (_, node) in std::mem::take(&mut self.restarts) {
+            self.start_node(node);
+        }
         if !self.run_until(|runner| runner.is_idle(), LIVENESS_NS) {
             return self.blame_waiting("after the faults had ended");
         }
@@ -312,21 +363,23 @@ impl Runner {
     /// Ends everything, and looks whether anything is left over.
     fn end(mut self) -> (Vec<String>, u64, u64) {
         self.shared.enter(Stage::End);
+        let receiving: Vec<TaskId> =
+            self.members.iter().flat_map(|member| member.receiving.clone()).collect();
         if self.plan.cancels_receivers {
-            for id in std::mem::take(&mut self.receivers) {
+            for &id in &receiving {
                 if let Some(node) = self.executor.node(id) {
                     sim::set_node(node);
                     self.executor.cancel(id);
                 }
             }
         }
-        for (node, context) in (0..).zip(&self.contexts) {
+        for (node, context) in (0..).zip(self.contexts.iter().flatten()) {
             sim::set_node(node);
             context.shutdown();
         }
-        let is_over = self
-            .run_until(|runner| runner.receivers.iter().all(|&id| runner.is_over(id)), LIVENESS_NS);
-        if !is_over {
+        let is_over =
+            |runner: &Runner| receiving.iter().all(|&id| runner.executor.node(id).is_none());
+        if !self.run_until(is_over, LIVENESS_NS) {
             self.blame_waiting("although the contexts end");
         }
         for node in 0..self.plan.nodes {
@@ -334,10 +387,11 @@ impl Runner {
             for task in self.executor.of_node(node) {
                 self.executor.cancel(task);
             }
-            self.sockets.retain(|(at, _)| *at != node);
+            self.members.retain(|member| member.peer.node != node);
         }
         if !self.run_until(Runner::are_contexts_over, LIVENESS_NS) {
-            let left: Vec<usize> = self.contexts.iter().map(Context::sessions).collect();
+            let contexts = self.contexts.iter().flatten();
+            let left: Vec<usize> = contexts.map(Context::sessions).collect();
             let error = format!("contexts do not end: {left:?} connections left");
             self.shared.oracle.borrow_mut().blame(error);
         }
@@ -397,8 +451,15 @@ impl Runner {
             self.next_mishap += 1;
             self.happen(mishap);
         }
+        while let Some(&(at, node)) = self.restarts.first()
+            && at <= now
+        {
+            self.restarts.pop_first();
+            self.start_node(node);
+        }
         let mut steps: Vec<Step> = self.executor.woken().into_iter().map(Step::Poll).collect();
         for (node, context) in (0..).zip(&self.contexts) {
+            let Some(context) = context else { continue };
             let is_due = || context.next_deadline().is_some_and(|at| at <= now);
             if sim::is_ready(node) || is_due() {
                 steps.push(Step::Turn(node));
@@ -410,7 +471,9 @@ impl Runner {
         match *self.rng.pick(&steps) {
             Step::Turn(node) => {
                 sim::set_node(node);
-                self.contexts[node as usize].turn();
+                if let Some(context) = &self.contexts[node as usize] {
+                    context.turn();
+                }
             }
             Step::Poll(id) => {
                 sim::set_node(self.executor.node(id).unwrap_or(0));
@@ -422,8 +485,9 @@ impl Runner {
 
     fn next_time(&self) -> Option<u64> {
         let mishap = self.plan.mishaps.get(self.next_mishap).map(|(at, _)| self.started_at + at);
-        let deadlines = self.contexts.iter().filter_map(Context::next_deadline);
-        let others = [sim::next_event(), self.executor.next_timer(), mishap];
+        let deadlines = self.contexts.iter().flatten().filter_map(Context::next_deadline);
+        let restart = self.restarts.first().map(|(at, _)| *at);
+        let others = [sim::next_event(), self.executor.next_timer(), mishap, restart];
         deadlines.chain(others.into_iter().flatten()).min()
     }
 
@@ -438,6 +502,12 @@ impl Runner {
             }
             Mishap::Stall(one, other, ns) => sim::stall(one, other, sim::now() + ns),
             Mishap::Jump(ns) => sim::advance_to(sim::now() + ns),
+            Mishap::Kill(node, ns) => {
+                if self.contexts[node as usize].is_some() {
+                    self.kill_node(node);
+                    self.restarts.insert((sim::now() + ns, node));
+                }
+            }
         }
     }
 
@@ -449,12 +519,8 @@ impl Runner {
         self.executor.awaited().len() == self.shared.at_gate.get()
     }
 
-    fn is_over(&self, task: TaskId) -> bool {
-        self.executor.node(task).is_none()
-    }
-
     fn are_contexts_over(&self) -> bool {
-        self.contexts.iter().all(|context| context.sessions() == 0)
+        self.contexts.iter().flatten().all(|context| context.sessions() == 0)
     }
 
     /// How many connections have ended, by who connected and where to.
@@ -476,50 +542,12 @@ impl Runner {
     }
 }
 
-/// A group whose sockets exist.
-struct GroupEnds {
-    pattern: Pattern,
-    transport: Transport,
-    left_binds: bool,
-    sizes: crate::content::Sizes,
-    endpoints: Vec<String>,
-    ends: Vec<End>,
-}
-
-struct End {
-    is_left: bool,
-    /// Its place on its side.
-    number: usize,
-    name: String,
-    peer: Peer,
-    socket: Rc<Socket>,
-    plugs: Vec<Plug>,
-}
-
-impl GroupEnds {
-    fn route(&self, plan: &Plan, from: &End, to: &End, sender: u16, receiver: u16) -> Route {
-        let (binder, connecter) =
-            if from.is_left == self.left_binds { (from, to) } else { (to, from) };
-        let place = (self.transport != Transport::Inproc)
-            .then(|| (connecter.peer.node, self.endpoints[binder.number].clone()));
-        let link = plan
-            .links
-            .iter()
-            .find(|(one, other, _)| (*one, *other) == (from.peer.node, to.peer.node));
-        let buffer_bytes = link.map_or(0, |(_, _, link)| link.buffer_bytes as u64);
-        // A bound pipe dies with its connection; and one message may have been read in part.
-        let is_bound = std::ptr::eq(binder, from);
-        Route {
-            sender,
-            receiver,
-            place,
-            held_messages_max: 1 + if is_bound { from.peer.sndhwm as u64 } else { 0 },
-            // In the simulated network, and once more in the receiver that is at its mark.
-            held_bytes_max: 2 * buffer_bytes,
-            // What the receiving task holds has arrived.
-            outstanding_max: (self.transport == Transport::Inproc)
-                .then_some((from.peer.sndhwm + to.peer.rcvhwm) as u64),
-        }
+/// Where the member of this number, on the side that binds, is bound.
+fn endpoint(group: &Group, index: usize, number: usize) -> String {
+    match group.transport {
+        Transport::Inproc => format!("inproc://{index}-{number}"),
+        Transport::Ipc => format!("ipc:///sim/{index}-{number}"),
+        Transport::Tcp => format!("tcp://127.0.0.1:{}", group.first_port + number as u16),
     }
 }
 
