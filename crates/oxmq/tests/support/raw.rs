@@ -135,6 +135,30 @@ impl RawPeer {
         self.expect(&ready(their_type, identity));
     }
 
+    /// How many bytes the kernel holds on their way to this peer, which has a socket of the same
+    /// process as its other end.
+    pub fn bytes_under_way(&self) -> usize {
+        let arrived = queue_bytes(self.stream.as_raw_fd(), libc::FIONREAD);
+        // Over ipc there is one queue, the reader's; over tcp the writer has one, too.
+        let other = inet_address(self.stream.as_raw_fd(), libc::getsockname)
+            .and_then(|own| (3..4096).find(|&fd| inet_address(fd, libc::getpeername) == Some(own)));
+        arrived + other.map_or(0, |fd| queue_bytes(fd, libc::TIOCOUTQ))
+    }
+
+    /// Reads what comes; whether the other side ends the stream in time.
+    pub fn ends(&mut self) -> bool {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, Interrupted};
+        let mut buffer = [0; 4096];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if error.kind() == Interrupted => {}
+                Err(error) => return matches!(error.kind(), ConnectionReset | BrokenPipe),
+            }
+        }
+    }
+
     /// Everything up to the end of the stream; a reset ends it, too.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
@@ -240,4 +264,27 @@ fn set_rcvbuf(stream: &impl AsRawFd, bytes: i32) {
         libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, data.cast(), 4)
     };
     assert_eq!(result, 0);
+}
+
+fn queue_bytes(fd: i32, request: libc::Ioctl) -> usize {
+    let mut bytes: i32 = 0;
+    let data: *mut i32 = &mut bytes;
+    // SAFETY: both requests fill an int.
+    assert_eq!(unsafe { libc::ioctl(fd, request, data) }, 0);
+    bytes as usize
+}
+
+/// The IPv4 address and port that the call names, if the descriptor has one.
+fn inet_address(
+    fd: i32,
+    call: unsafe extern "C" fn(i32, *mut libc::sockaddr, *mut libc::socklen_t) -> i32,
+) -> Option<(u32, u16)> {
+    // SAFETY: all zeroes is a `sockaddr_in`.
+    let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    let mut bytes = size_of::<libc::sockaddr_in>() as u32;
+    let data: *mut libc::sockaddr_in = &mut address;
+    // SAFETY: `bytes` says how much room there is; a longer address is cut off.
+    let result = unsafe { call(fd, data.cast(), &mut bytes) };
+    let found = result == 0 && i32::from(address.sin_family) == libc::AF_INET;
+    found.then_some((address.sin_addr.s_addr, address.sin_port))
 }
