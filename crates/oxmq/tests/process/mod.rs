@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// In the environment of a child: what it is to do.
@@ -19,8 +20,8 @@ pub fn role() -> Option<Vec<String>> {
 /// A child with a line of text each way.
 pub struct Peer {
     pub child: Child,
-    pub input: ChildStdin,
-    pub output: BufReader<ChildStdout>,
+    input: Arc<Mutex<ChildStdin>>,
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Peer {
@@ -39,30 +40,27 @@ impl Peer {
             });
         }
         let mut child = command.spawn().unwrap();
-        let input = child.stdin.take().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
+        let input = Arc::new(Mutex::new(child.stdin.take().unwrap()));
+        let output = child.stdout.take().map(BufReader::new);
         Peer { child, input, output }
     }
 
-    /// The next line that begins with `#`, without it. The test harness writes others.
+    /// The next line that the child says; `None` at its end.
     pub fn line(&mut self) -> Option<String> {
-        loop {
-            let mut line = String::new();
-            if self.output.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            // The harness may have begun the line.
-            if let Some((_, said)) = line.split_once('#') {
-                return Some(said.trim_end().to_owned());
-            }
-        }
+        next_line(self.output.as_mut()?)
+    }
+
+    /// What the child says from now on.
+    pub fn take_output(&mut self) -> BufReader<ChildStdout> {
+        self.output.take().unwrap()
     }
 
     /// As [`Peer::line`], for so long at most; an error when nothing came.
     pub fn line_within(&mut self, timeout: Duration) -> Result<Option<String>, ()> {
         use std::os::fd::AsRawFd;
-        if self.output.buffer().is_empty() {
-            let fd = self.output.get_ref().as_raw_fd();
+        let output = self.output.as_mut().unwrap();
+        if output.buffer().is_empty() {
+            let fd = output.get_ref().as_raw_fd();
             let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
             // SAFETY: one entry, alive for the call.
             if unsafe { libc::poll(&mut poll, 1, timeout.as_millis() as i32) } == 0 {
@@ -72,9 +70,13 @@ impl Peer {
         Ok(self.line())
     }
 
-    pub fn say(&mut self, line: &str) {
-        // A child that was killed hears nothing.
-        let _ = writeln!(self.input, "{line}");
+    pub fn say(&self, line: &str) {
+        tell(&self.input, line);
+    }
+
+    /// Where the child hears, for other threads.
+    pub fn input(&self) -> Arc<Mutex<ChildStdin>> {
+        self.input.clone()
     }
 
     pub fn signal(&self, signal: i32) {
@@ -98,6 +100,25 @@ impl Peer {
                 return None;
             }
             pause(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Says a line to a child. False: it has ended.
+pub fn tell(input: &Mutex<ChildStdin>, line: &str) -> bool {
+    writeln!(input.lock().unwrap(), "{line}").is_ok()
+}
+
+/// The next line that begins with `#`, without it. The test harness of a child writes others.
+pub fn next_line(output: &mut impl BufRead) -> Option<String> {
+    loop {
+        let mut line = String::new();
+        if output.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        // The harness may have begun the line.
+        if let Some((_, said)) = line.split_once('#') {
+            return Some(said.trim_end().to_owned());
         }
     }
 }
