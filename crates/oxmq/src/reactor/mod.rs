@@ -28,6 +28,9 @@ const TICK: Duration = Duration::from_millis(1);
 /// What a streaming sender gathers is written after this at the latest: about the time in which
 /// the I/O thread would be awake, had it been woken.
 const LATE: Duration = Duration::from_micros(40);
+/// The same for a sender who has been streaming for a while: setting a timer costs a microsecond
+/// or more, and so does every firing.
+const LATE_MAX: Duration = Duration::from_micros(320);
 
 const KEY_LATE: u64 = 2;
 const KEY_WAKE: u64 = 0;
@@ -49,7 +52,15 @@ pub(crate) struct Io {
     leases: Mutex<Leases>,
     listeners: Mutex<Slab<(ListenerId, Arc<Listener>)>>,
     late_timer: TimerFd,
-    late: Mutex<Vec<Arc<Session>>>,
+    late: Mutex<Late>,
+}
+
+/// Sessions whose senders gather, each with the count of its late writes at the last look.
+struct Late {
+    list: Vec<(Arc<Session>, u32)>,
+    /// The timer runs.
+    armed: bool,
+    period: Duration,
 }
 
 /// What is left to an I/O thread.
@@ -91,7 +102,7 @@ impl Io {
             leases: Mutex::new(Leases::default()),
             listeners: Mutex::new(Slab::new()),
             late_timer: TimerFd::new()?,
-            late: Mutex::new(Vec::new()),
+            late: Mutex::new(Late { list: Vec::new(), armed: false, period: LATE }),
         };
         io.epoll.add(io.late_timer.raw(), KEY_LATE, Interest::READ)?;
         io.epoll.add(io.wake.raw(), KEY_WAKE, Interest::READ)?;
@@ -109,22 +120,42 @@ impl Io {
         }
     }
 
-    /// Writes for the session unless its sender does so soon. The timer costs the sender a tenth
-    /// of a wake-up, and as long as one sender streams it is put off again and again.
+    /// Writes for the session unless its sender does so soon.
     pub(crate) fn write_later(&self, session: &Arc<Session>) {
-        let mut late = self.late.lock();
-        if session.mark_late() {
-            late.push(session.clone());
+        if !session.mark_late() {
+            return;
         }
-        // Others that wait must not be put off by this one.
-        if late.len() == 1 || late.last().is_some_and(|last| Arc::ptr_eq(last, session)) {
+        let mut late = self.late.lock();
+        late.list.push((session.clone(), session.late_writes()));
+        if !late.armed {
+            late.armed = true;
+            late.period = LATE;
             self.late_timer.arm(LATE);
         }
     }
 
+    /// The timer fired: writes for every sender who has stopped, and goes on watching the others,
+    /// less and less often.
     fn write_late(&self) {
-        let late = std::mem::take(&mut *self.late.lock());
-        for session in late {
+        let mut stopped = Vec::new();
+        {
+            let mut late = self.late.lock();
+            late.list.retain_mut(|(session, seen)| {
+                let writes = session.late_writes();
+                let streams = writes != *seen;
+                *seen = writes;
+                if !streams {
+                    stopped.push(session.clone());
+                }
+                streams
+            });
+            late.armed = !late.list.is_empty();
+            if late.armed {
+                late.period = (late.period * 2).min(LATE_MAX);
+                self.late_timer.arm(late.period);
+            }
+        }
+        for session in stopped {
             session.drive_late();
         }
     }

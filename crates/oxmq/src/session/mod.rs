@@ -12,7 +12,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use oxmq_zmtp::Connection;
@@ -47,6 +47,8 @@ pub(crate) struct Session {
     queued: AtomicBool,
     /// It waits in its I/O thread's list of late writes already.
     late: AtomicBool,
+    /// How often its sender began to gather anew. A hint.
+    late_writes: AtomicU32,
     /// The kernel's buffer is full. A hint.
     blocked: AtomicBool,
     /// Subscriptions to be sent, in order; outside the arena, since they never count against HWM.
@@ -207,6 +209,7 @@ impl Session {
                 linger_ms: AtomicI32::new(-1),
                 queued: AtomicBool::new(false),
                 late: AtomicBool::new(false),
+                late_writes: AtomicU32::new(0),
                 blocked: AtomicBool::new(false),
                 subscriptions: Mutex::new(Vec::new()),
                 resolved: Mutex::new(None),
@@ -356,9 +359,15 @@ impl Session {
         }
     }
 
-    /// Marks the session as waiting for a late write; false if it does already.
+    /// Counts a late write, and marks the session as waiting for it; false if it does already.
     pub(crate) fn mark_late(&self) -> bool {
+        let writes = self.late_writes.load(Ordering::Relaxed);
+        self.late_writes.store(writes.wrapping_add(1), Ordering::Relaxed);
         !self.late.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn late_writes(&self) -> u32 {
+        self.late_writes.load(Ordering::Relaxed)
     }
 
     /// Called by the I/O thread when nobody else has written in time.
