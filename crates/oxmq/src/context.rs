@@ -12,6 +12,7 @@ use crate::error::{SocketError, TermError};
 use crate::parker::Parker;
 use crate::pattern;
 use crate::reactor::{Io, Job, Reactor};
+use crate::session::Session;
 use crate::socket::Socket;
 use crate::socket::core::Core;
 use crate::socket::wait::{Deadline, Sleeper, Woken};
@@ -74,6 +75,8 @@ struct Sockets {
     terminated: bool,
     /// Threads in `term`.
     waiting: Vec<Arc<Parker>>,
+    /// What closed sockets were connected to, and the connections, while they last.
+    lingering: Vec<(String, Weak<Session>)>,
 }
 
 struct IoThreads {
@@ -249,6 +252,13 @@ impl ContextCore {
         self.wake_term();
     }
 
+    /// A connection is left to itself: what was sent goes out yet.
+    pub(crate) fn lingers(&self, endpoint: &str, session: &Arc<Session>) {
+        let mut sockets = self.sockets.lock();
+        sockets.lingering.retain(|(_, session)| session.strong_count() > 0);
+        sockets.lingering.push((endpoint.to_owned(), Arc::downgrade(session)));
+    }
+
     fn wake_term(&self) {
         for parker in &self.sockets.lock().waiting {
             parker.notify();
@@ -297,7 +307,13 @@ impl ContextCore {
     }
 
     fn still_busy(&self) -> TermError {
-        TermError::TimedOut { sockets_open: self.sockets.lock().open.len(), endpoint: None }
+        let sockets = self.sockets.lock();
+        let mut lingering = sockets.lingering.iter();
+        let endpoint = lingering.find(|(_, session)| session.strong_count() > 0);
+        TermError::TimedOut {
+            sockets_open: sockets.open.len(),
+            endpoint: endpoint.map(|(endpoint, _)| endpoint.clone()),
+        }
     }
 
     fn stop_io(&self) {

@@ -156,7 +156,8 @@ pub enum TermError {
     TimedOut {
         /// How many sockets are open.
         sockets_open: usize,
-        /// One endpoint that messages still wait for, if any do.
+        /// One endpoint that a closed socket was connected to, and whose connection has not
+        /// ended: messages may wait for it.
         endpoint: Option<String>,
     },
 }
@@ -503,7 +504,7 @@ impl fmt::Display for TermError {
                     "the context is not terminated in time: {sockets_open} sockets are open"
                 )?;
                 match endpoint {
-                    Some(endpoint) => write!(f, ", and messages wait for {endpoint}"),
+                    Some(endpoint) => write!(f, ", and messages may wait for {endpoint}"),
                     None => Ok(()),
                 }
             }

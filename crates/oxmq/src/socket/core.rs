@@ -348,6 +348,13 @@ impl Core {
         state.phase = Phase::Closed;
         let linger_ms = state.options.linger;
         let endpoints = mem::take(&mut state.endpoints);
+        for (endpoint, attached) in &endpoints {
+            if let Attached::Connector(id) = attached
+                && let Some(Link::Session(session)) = state.pipes.get(*id).map(|pipe| &pipe.link)
+            {
+                self.context.lingers(endpoint, session);
+            }
+        }
         let mut ended = Vec::new();
         for id in state.pipes.ids() {
             state.pipes.close_output(id);
