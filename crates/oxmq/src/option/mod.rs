@@ -240,6 +240,13 @@ options! {
     /// How many messages may wait to be sent to one peer, in messages; 0 is no limit. A multipart
     /// message counts as one.
     ///
+    /// The bound is exact. Over tcp and ipc it counts the messages that the kernel has not taken
+    /// whole: while a peer reads nothing, SNDHWM messages are taken beyond those that fill the
+    /// kernel's buffers, and one that only receives nothing holds RCVHWM more, beside one read
+    /// buffer (72 KiB) and one long message. Over inproc it is the sum of this and the peer's
+    /// RCVHWM, and there is no limit if either is 0; until the peer is there, it is SNDHWM. A sender
+    /// that waits is woken once half of it is free, or as soon as the kernel takes no more for now.
+    ///
     /// Default: 1000. Too low stalls or drops at every burst; too high or none lets one slow peer
     /// take all the memory. Applies to peers that come after it is set.
     SNDHWM = 23, sndhwm: I32(i32) = 1000, COUNT;
