@@ -275,7 +275,7 @@ fn all_arrives_in_order_once_the_receiver_receives() {
         push.connect(&pull.bind(endpoint).unwrap()).unwrap();
         push.set(SNDTIMEO, MUTE_MS).unwrap();
         let mut sent = 0_u32;
-        while push.send(&[sent.to_le_bytes(), [0; 4]].concat()).is_ok() {
+        while push.send([sent.to_le_bytes(), [0; 4]].concat()).is_ok() {
             sent += 1;
         }
         push.set(SNDTIMEO, LONG.as_millis() as i32).unwrap();
@@ -284,7 +284,7 @@ fn all_arrives_in_order_once_the_receiver_receives() {
             let push = &push;
             scope.spawn(move || {
                 for number in sent..total {
-                    push.send(&[number.to_le_bytes(), [0; 4]].concat()).unwrap();
+                    push.send([number.to_le_bytes(), [0; 4]].concat()).unwrap();
                 }
             });
             for number in 0..total {
