@@ -548,6 +548,10 @@ impl Epoll {
         if interest.write {
             flags |= libc::EPOLLOUT;
         }
+        if interest == Interest::NONE {
+            // The kernel reports a hang-up all the same, and again and again: so only once.
+            flags |= libc::EPOLLET;
+        }
         let mut event = libc::epoll_event { events: flags as u32, u64: key };
         // SAFETY: the kernel reads the one event.
         check(unsafe { libc::epoll_ctl(self.raw(), op, fd, &mut event) })?;

@@ -160,7 +160,8 @@ impl fmt::Display for IpcAddr {
 /// The longest text after `ipc://`, in bytes: `sun_path` less its terminator.
 pub(crate) const IPC_BYTES_MAX: usize = 107;
 
-/// What one waits for on a descriptor. Errors and hang-ups are reported even to `NONE`.
+/// What one waits for on a descriptor. Errors and hang-ups are reported even to `NONE`,
+/// once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interest {
     pub(crate) read: bool,
