@@ -562,6 +562,48 @@ impl Victim {
     }
 }
 
+/// A receiver whose queue is full reads no more, so it does not see the end of the peer. Its I/O
+/// thread must not turn in circles until the application looks again.
+#[test]
+fn the_end_of_a_peer_behind_a_full_queue_costs_no_time() {
+    for transport in ["tcp", "ipc"] {
+        let mut peer = Peer::start(&format!("full {transport}"));
+        let said = peer.line_within(LONG).unwrap().expect("the child lives");
+        println!("{transport}: {said}");
+        assert!(said.starts_with("idle"));
+    }
+}
+
+/// A process of its own, so that its processor time is that of the one connection.
+fn wait_behind_a_full_queue(transport: &str) {
+    let context = Context::new();
+    let pull = open(&context, SocketType::Pull);
+    let file = std::env::temp_dir().join(format!("oxmq-full-{}", std::process::id()));
+    let any = if transport == "tcp" {
+        "tcp://127.0.0.1:*".into()
+    } else {
+        format!("ipc://{}", file.display())
+    };
+    let endpoint = pull.bind(&any).unwrap();
+    let mut peer = Peer::start(&format!("PUSH connect {endpoint} 0"));
+    // More than all queues hold: the sender is stuck, its last reports lie long back.
+    let mut reports = 0;
+    while matches!(peer.line_within(Duration::from_millis(300)), Ok(Some(_))) {
+        reports += 1;
+    }
+    assert!(reports > 0);
+    peer.kill();
+    let before = process::cpu_time();
+    pause(Duration::from_millis(500));
+    let used = process::cpu_time() - before;
+    let mut received = 0;
+    while pull.recv().is_ok() {
+        received += 1;
+    }
+    let verdict = if used < Duration::from_millis(50) { "idle" } else { "busy" };
+    say(&format!("{verdict}: {used:?} of processor time in 500 ms, then {received} messages"));
+}
+
 /// A publisher among the victims goes on when its messages have come.
 fn acknowledge(peer: &Peer, progress: &Arc<Progress>, generation: u64) {
     let (input, progress) = (peer.input(), progress.clone());
@@ -586,6 +628,9 @@ fn acknowledge(peer: &Peer, progress: &Arc<Progress>, generation: u64) {
 #[ignore = "run by the other tests as a process of its own"]
 fn child() {
     let Some(role) = process::role() else { return };
+    if role[0] == "full" {
+        return wait_behind_a_full_queue(&role[1]);
+    }
     let kinds = [
         SocketType::Push,
         SocketType::Pull,
