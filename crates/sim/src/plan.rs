@@ -214,7 +214,7 @@ impl Group {
         };
         let (left, right) = (peers(lefts), peers(rights));
         let sizes = Sizes {
-            part_bytes_max: *rng.pick(&[8, 16, 64, 300, 5000, 20_000, 100_000]),
+            part_bytes_max: *rng.pick(&[8, 8, 16, 64, 300, 5000, 20_000, 100_000]),
             parts_max: rng.between(1, 4),
         };
         Group {
