@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::thread::JoinHandleExt;
 use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -762,7 +763,10 @@ impl IoThread {
 
     /// Whether the caller is this thread.
     pub(crate) fn is_current(&self) -> bool {
-        self.0.thread().id() == thread::current().id()
+        // `thread::current()` would make a handle for a thread that has none, which the main thread
+        // keeps to the end and memory checkers call possibly lost.
+        // SAFETY: has no conditions.
+        self.0.as_pthread_t() == unsafe { libc::pthread_self() }
     }
 }
 
