@@ -156,9 +156,8 @@ impl<'a, 'b> PollWait<'a, 'b> {
             let messages = core.with(|state| state.received);
             let budget = core.spin.budget(messages);
             if budget > Duration::ZERO {
-                let start = Instant::now();
                 let found = self.sleeper.poll_for(budget);
-                core.spin.learn(found, Instant::now().saturating_since(start));
+                core.spin.learn(found);
                 if found {
                     return Ok(());
                 }

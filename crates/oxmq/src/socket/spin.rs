@@ -5,6 +5,7 @@
 //! several times faster. A stream is recognised by several messages a wait, and never polled for:
 //! polling takes the processor from the one who makes the messages.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,18 +17,25 @@ const SPIN_MAX: Duration = Duration::from_micros(50);
 const TRY_EVERY: u32 = 16;
 /// A failure costs more than a success brings, a wake-up saved: so many successes outweigh it.
 const FAILURE_COST: u32 = 2;
+/// A first success counts for several: the other side has still to find out.
+const HOPE_FIRST: u32 = 4;
 /// The most successes that are remembered.
 const HOPE_MAX: u32 = 8;
 /// More messages than this between two waits are a stream.
 const STREAM_MESSAGES: u64 = 3;
+
+/// Whether there is a processor for the other side while this one polls. Asked of the system once:
+/// the answer costs it many files read.
+fn pays() -> bool {
+    static PAYS: OnceLock<bool> = OnceLock::new();
+    *PAYS.get_or_init(|| cpu_count() > 1)
+}
 
 /// The polling rule of one socket. Statistics only: all orderings are relaxed, and a lost update
 /// does no harm.
 pub(crate) struct Spin {
     hope: AtomicU32,
     waits: AtomicU32,
-    /// How long polling took when it succeeded, lately, in nanoseconds.
-    typical_ns: AtomicU32,
     messages_at_last_wait: AtomicU64,
 }
 
@@ -36,7 +44,6 @@ impl Spin {
         Spin {
             hope: AtomicU32::new(0),
             waits: AtomicU32::new(0),
-            typical_ns: AtomicU32::new(0),
             messages_at_last_wait: AtomicU64::new(0),
         }
     }
@@ -44,14 +51,14 @@ impl Spin {
     /// How long to poll in the wait that begins. `messages`: how many the socket has received.
     pub(crate) fn budget(&self, messages: u64) -> Duration {
         let before = self.messages_at_last_wait.swap(messages, Ordering::Relaxed);
-        if messages.wrapping_sub(before) > STREAM_MESSAGES || cpu_count() < 2 {
+        let streams = messages.wrapping_sub(before) > STREAM_MESSAGES;
+        if streams || !pays() {
             return Duration::ZERO;
         }
         let waits = self.waits.load(Ordering::Relaxed).wrapping_add(1);
         self.waits.store(waits, Ordering::Relaxed);
         if self.hope.load(Ordering::Relaxed) > 0 {
-            let typical_ns = u64::from(self.typical_ns.load(Ordering::Relaxed));
-            Duration::from_nanos(2 * typical_ns + 5_000).min(SPIN_MAX)
+            SPIN_MAX
         } else if waits.is_multiple_of(TRY_EVERY) {
             SPIN_MAX
         } else {
@@ -59,19 +66,14 @@ impl Spin {
         }
     }
 
-    /// Whether polling found something, after how long.
-    pub(crate) fn learn(&self, found: bool, after: Duration) {
+    /// Whether polling found something.
+    pub(crate) fn learn(&self, found: bool) {
         let hope = self.hope.load(Ordering::Relaxed);
-        if !found {
-            self.hope.store(hope.saturating_sub(FAILURE_COST), Ordering::Relaxed);
-            return;
-        }
-        let first = hope == 0;
-        let hope = if first { FAILURE_COST } else { (hope + 1).min(HOPE_MAX) };
+        let hope = match (found, hope) {
+            (true, 0) => HOPE_FIRST,
+            (true, _) => (hope + 1).min(HOPE_MAX),
+            (false, _) => hope.saturating_sub(FAILURE_COST),
+        };
         self.hope.store(hope, Ordering::Relaxed);
-        let after_ns = after.as_nanos().min(SPIN_MAX.as_nanos()) as u32;
-        let typical_ns = self.typical_ns.load(Ordering::Relaxed);
-        let typical_ns = if first { after_ns } else { typical_ns - typical_ns / 8 + after_ns / 8 };
-        self.typical_ns.store(typical_ns, Ordering::Relaxed);
     }
 }

@@ -134,9 +134,8 @@ impl<'a> Wait<'a> {
         if self.spins {
             let budget = self.core.spin.budget(self.messages);
             if budget > Duration::ZERO {
-                let start = Instant::now();
                 let found = self.sleeper.poll_for(budget);
-                self.core.spin.learn(found, Instant::now().saturating_since(start));
+                self.core.spin.learn(found);
                 if found {
                     return Ok(());
                 }
