@@ -255,8 +255,6 @@ impl ArenaWriter {
         self.spender.outstanding(&self.shared.reader.credit)
     }
 
-    /// Changes the high-water mark (0: no bound). Messages beyond it stay.
-
     #[inline]
     fn write_body(&mut self, body: &[u8], more: bool) {
         if body.len() > SHORT_BYTES_MAX {

@@ -57,9 +57,7 @@ impl Spin {
         }
         let waits = self.waits.load(Ordering::Relaxed).wrapping_add(1);
         self.waits.store(waits, Ordering::Relaxed);
-        if self.hope.load(Ordering::Relaxed) > 0 {
-            SPIN_MAX
-        } else if waits.is_multiple_of(TRY_EVERY) {
+        if self.hope.load(Ordering::Relaxed) > 0 || waits.is_multiple_of(TRY_EVERY) {
             SPIN_MAX
         } else {
             Duration::ZERO
