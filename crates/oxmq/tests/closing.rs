@@ -85,7 +85,7 @@ fn socket(context: &Context, call: Call, way: u64) -> (Arc<Socket>, Option<Socke
     let socket = Arc::new(context.socket(kind).unwrap());
     socket.set(option::SNDHWM, 5).unwrap();
     socket.set(option::LINGER, 0).unwrap();
-    socket.set(option::SPIN, way % 2 == 0).unwrap();
+    socket.set(option::SPIN, way.is_multiple_of(2)).unwrap();
     if way % 4 < 2 {
         return (socket, None);
     }

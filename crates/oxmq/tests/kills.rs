@@ -356,7 +356,8 @@ fn message(generation: u64, number: u64) -> Vec<Message> {
     body.extend_from_slice(&generation.to_le_bytes());
     body.extend_from_slice(&number.to_le_bytes());
     body.extend((16..BODY_BYTES).map(|at| at as u8 ^ number as u8));
-    let cuts: &[usize] = if number % 7 == 0 { &[16, 50, BODY_BYTES] } else { &[BODY_BYTES] };
+    let cuts: &[usize] =
+        if number.is_multiple_of(7) { &[16, 50, BODY_BYTES] } else { &[BODY_BYTES] };
     let mut start = 0;
     let mut parts = Vec::new();
     for &end in cuts {
