@@ -12,6 +12,22 @@ use oxmq_zmtp::wire::greeting::{Era, GREETING_BYTES, Greeting};
 use oxmq_zmtp::wire::metadata::{Metadata, Property};
 use oxmq_zmtp::{Config, SocketType};
 
+/// Endpoints: what was parsed is written so that it is parsed as the same again, and what was
+/// refused says so.
+pub fn endpoint(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match text.parse::<oxmq::Endpoint>() {
+        Ok(endpoint) => {
+            let written = endpoint.to_string();
+            assert_eq!(written.parse(), Ok(endpoint), "{text:?} was written {written:?}");
+        }
+        Err(error) => {
+            assert_eq!(error.endpoint(), text);
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}
+
 /// Greetings: what was parsed is emitted again, and an era once decided stays decided.
 pub fn greeting(data: &[u8]) {
     let mut decided = None;
