@@ -54,3 +54,8 @@ pub use {
 #[cfg(oxmq_sim)]
 #[doc(hidden)]
 pub use sys::sim;
+
+/// The first program of the README runs as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
