@@ -157,13 +157,14 @@ impl Context {
         self.shared.core.term(Some(Instant::now() + timeout))
     }
 
-    /// Runs each of the context's reactors once, without waiting.
+    /// Runs those of the context's reactors that a thread would wake up for, until they would
+    /// sleep again.
     #[cfg(oxmq_sim)]
     #[doc(hidden)]
     pub fn turn(&self) {
         let mut reactors = std::mem::take(&mut self.shared.core.io.lock().reactors);
         for reactor in &mut reactors {
-            reactor.turn(false);
+            reactor.simulate();
         }
         self.shared.core.io.lock().reactors.append(&mut reactors);
     }
@@ -224,7 +225,9 @@ impl ContextCore {
             let handle = Some(spawn_io(format!("oxmq-io-{number}"), move || reactor.run())?);
             #[cfg(oxmq_sim)]
             let handle = {
-                let _ = (number, spawn_io);
+                spawn_io(format!("oxmq-io-{number}"), || ())?;
+                let mut reactor = reactor;
+                reactor.fall_asleep();
                 io.reactors.push(reactor);
                 None
             };

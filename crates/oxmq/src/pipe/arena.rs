@@ -510,12 +510,16 @@ impl ArenaReader {
                 if record.is_external() {
                     self.externals_held += 1;
                 }
-                if !record.more() {
-                    messages += 1;
-                    if self.externals_held > 0 {
+                if !record.more() || cfg!(oxmq_mutation = "sim_torn_multipart") {
+                    messages += u64::from(!record.more());
+                    let has_externals = self.externals_held > 0;
+                    if has_externals {
                         self.release_externals(released, at, garbage);
                     }
-                    released = at;
+                    let lags = bytes == 0 && !has_externals;
+                    if !(lags && cfg!(oxmq_mutation = "sim_rewind_twice")) {
+                        released = at;
+                    }
                 }
             }
             self.written = at;

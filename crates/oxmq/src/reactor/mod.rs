@@ -301,7 +301,26 @@ impl Reactor {
         }
     }
 
-    /// Whether a turn would find something at once; for the simulator.
+    /// What [`Reactor::run`] does from one sleep to the next, if there is a reason to wake up.
+    #[cfg(oxmq_sim)]
+    pub(crate) fn simulate(&mut self) {
+        let is_due = self.next_deadline().is_some_and(|at| at <= Instant::now());
+        if !is_due && !crate::sys::sim::would_wake(&self.io.epoll) {
+            return;
+        }
+        self.turn(true);
+        while !self.stopped && !self.fall_asleep() {
+            self.turn(true);
+        }
+    }
+
+    /// Announces the sleep. False: there is something to do first.
+    #[cfg(oxmq_sim)]
+    pub(crate) fn fall_asleep(&mut self) -> bool {
+        self.timeout(true) != Some(Duration::ZERO)
+    }
+
+    /// When a thread would wake up, if nothing happened before.
     #[cfg(oxmq_sim)]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.timers.peek().map(|Reverse(timer)| timer.at)

@@ -476,7 +476,8 @@ impl State {
 
     /// A waiter leaves; a notification that it did not use goes to another.
     pub(crate) fn end_wait(&mut self, id: u64, events: Events) {
-        if self.waiters.deregister(id, self.pipes.after.wakes()) && !self.waiters.is_empty() {
+        let unused = self.waiters.deregister(id, self.pipes.after.wakes());
+        if unused && !self.waiters.is_empty() && !cfg!(oxmq_mutation = "sim_lost_wakeup") {
             self.notify(events);
         }
     }
