@@ -15,6 +15,11 @@ impl Work {
     pub(crate) fn reads(self) -> bool {
         self.0 & DIRTY_READ != 0
     }
+
+    #[cfg(all(test, loom))]
+    pub(crate) fn writes(self) -> bool {
+        self.0 & DIRTY_WRITE != 0
+    }
 }
 
 impl std::ops::BitOr for Work {

@@ -4,7 +4,7 @@
 //! `oxmq`'s system calls. One seed decides the nodes, the sockets and their options, the messages,
 //! and everything that happens to them: delays, split and short reads and writes, resets, refused
 //! and hanging connections, missing descriptors, interrupted waits, stalls, jumps of the clock. The
-//! [`oracle`] knows what may and what must have come of it.
+//! `oracle` knows what may and what must have come of it.
 //!
 //! All of this exists only under `--cfg oxmq_sim`:
 //!
