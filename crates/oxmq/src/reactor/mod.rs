@@ -43,7 +43,8 @@ pub(crate) struct Io {
     epoll: Epoll,
     wake: EventFd,
     timer: TimerFd,
-    inbox: Mutex<Vec<Job>>,
+    /// `None` once the thread has ended.
+    inbox: Mutex<Option<Vec<Job>>>,
     /// The thread will look into the inbox before it sleeps.
     awake: AtomicBool,
     /// Connections served.
@@ -95,7 +96,7 @@ impl Io {
             epoll: Epoll::new()?,
             wake: EventFd::new()?,
             timer: TimerFd::new()?,
-            inbox: Mutex::new(Vec::new()),
+            inbox: Mutex::new(Some(Vec::new())),
             awake: AtomicBool::new(true),
             load: AtomicUsize::new(0),
             groups: Mutex::new(Slab::new()),
@@ -112,7 +113,10 @@ impl Io {
 
     /// Leaves a job to the thread, and wakes it if it sleeps: once, however many jobs come.
     pub(crate) fn post(&self, job: Job) {
-        self.inbox.lock().push(job);
+        match &mut *self.inbox.lock() {
+            Some(jobs) => jobs.push(job),
+            None => return,
+        }
         // SeqCst: pairs with the swap in `Reactor::turn`. Either this sees `awake` false and
         // wakes, or the turn sees the job.
         if !self.awake.swap(true, Ordering::SeqCst) {
@@ -158,6 +162,17 @@ impl Io {
         for session in stopped {
             session.drive_late();
         }
+    }
+
+    /// The thread has ended. What it still has, jobs that came too late among it, would hold it in
+    /// turn, for ever.
+    fn close(&self) {
+        let jobs = self.inbox.lock().take();
+        let late = std::mem::take(&mut self.late.lock().list);
+        let leases = std::mem::take(&mut self.leases.lock().list);
+        let groups = std::mem::take(&mut *self.groups.lock());
+        // Outside the locks: sessions and groups take them as they end.
+        drop((jobs, late, leases, groups));
     }
 
     fn add_group(self: &Arc<Self>) -> io::Result<Arc<Group>> {
@@ -299,6 +314,7 @@ impl Reactor {
         while !self.stopped {
             self.turn(true);
         }
+        self.io.close();
     }
 
     /// What [`Reactor::run`] does from one sleep to the next, if there is a reason to wake up.
@@ -361,7 +377,7 @@ impl Reactor {
         }
         self.io.awake.store(false, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        if !self.io.inbox.lock().is_empty() {
+        if self.io.inbox.lock().as_ref().is_some_and(|jobs| !jobs.is_empty()) {
             return Some(Duration::ZERO);
         }
         let Reverse(timer) = self.timers.peek()?;
@@ -381,7 +397,9 @@ impl Reactor {
             self.attend(session);
         }
         let mut jobs = std::mem::take(&mut self.jobs);
-        std::mem::swap(&mut jobs, &mut *self.io.inbox.lock());
+        if let Some(inbox) = &mut *self.io.inbox.lock() {
+            std::mem::swap(&mut jobs, inbox);
+        }
         for job in jobs.drain(..) {
             match job {
                 Job::Drive(session) => session.drive_queued(),
