@@ -89,6 +89,7 @@ pub fn sanitize(sanitizer: &str) -> Result<Outcome> {
             .args(&["--lib", "--tests", "--no-fail-fast", "--target", &host()?])
             .args(&["--target-dir", &target_dir(&format!("sanitize-{sanitizer}"))])
             .env("RUSTFLAGS", rustflags)
+            .env("OXMQ_SANITIZER", sanitizer)
             .env("TSAN_OPTIONS", format!("suppressions={}", suppressions.display()))
             .run()?;
     Ok(outcome.with_tests())

@@ -172,6 +172,10 @@ impl Random {
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seed = given.unwrap_or_else(|| clock.map_or(1, |time| time.as_nanos() as u64));
         println!("{what}: OXMQ_TEST_SEED={seed}");
+        Random::seeded(seed)
+    }
+
+    pub fn seeded(seed: u64) -> Random {
         Random(seed | 1)
     }
 
@@ -202,6 +206,12 @@ pub fn resident_kib() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// What may be in use beyond what was: `kib`, or anything under a sanitizer, which keeps what is
+/// freed.
+pub fn memory_slack_kib(kib: usize) -> usize {
+    if std::env::var_os("OXMQ_SANITIZER").is_some() { usize::MAX / 2 } else { kib }
 }
 
 /// Processor time of this process so far.
