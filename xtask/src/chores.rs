@@ -90,7 +90,11 @@ pub fn sanitize(sanitizer: &str) -> Result<Outcome> {
             .args(&["--target-dir", &target_dir(&format!("sanitize-{sanitizer}"))])
             .env("RUSTFLAGS", rustflags)
             .env("OXMQ_SANITIZER", sanitizer)
-            .env("TSAN_OPTIONS", format!("suppressions={}", suppressions.display()))
+            // Children of the tests end at once.
+            .env(
+                "TSAN_OPTIONS",
+                format!("suppressions={}:atexit_sleep_ms=0", suppressions.display()),
+            )
             .run()?;
     Ok(outcome.with_tests())
 }
