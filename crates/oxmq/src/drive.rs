@@ -1,10 +1,11 @@
 //! The state word of a connection: who drives it, and whether they must look again.
 
-use crate::sync::{AtomicU32, Ordering, fence, mutate};
+use crate::asymmetric::{self, ThreadToken};
+use crate::sync::{AtomicU64, Ordering, fence, mutate};
 
 /// What there is to do on a connection: bytes to read, records to write, or both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Work(u32);
+pub(crate) struct Work(u64);
 
 impl Work {
     pub(crate) const READ: Work = Work(DIRTY_READ);
@@ -54,19 +55,32 @@ impl std::ops::BitOr for Work {
 /// - *Parked*: nobody drives, and what is published for writing waits: the kernel's buffer is
 ///   full and EPOLLOUT will tell, or there is no connection yet, or the I/O thread has been told
 ///   already (`promise`: Idle to Parked). `request(WRITE)` says false.
+/// - *Parked for T*: the I/O thread has been told by the streaming thread T (`promise_late`), and
+///   will look in a while. T need not pass a fence for each of its messages: whoever else takes
+///   the word passes a heavy one, once.
 ///
 /// Nothing published is left without a driver. A producer publishes, then passes a fence, then
 /// looks at the word; a driver empties the marks, then passes a fence, then looks at the pipes.
 /// One of the two sees the other: either the driver's pass finds what was published, or the
 /// producer sees a word that was written by `begin_pass` or later, and marks it (which makes
 /// `release` fail) or finds it idle.
-pub(crate) struct DriveState(AtomicU32);
+pub(crate) struct DriveState(AtomicU64);
 
-const DRIVEN: u32 = 1;
-const DIRTY_READ: u32 = 2;
-const DIRTY_WRITE: u32 = 4;
-const PARKED: u32 = 8;
-const DIRTY: u32 = DIRTY_READ | DIRTY_WRITE;
+const DRIVEN: u64 = 1;
+const DIRTY_READ: u64 = 2;
+const DIRTY_WRITE: u64 = 4;
+const PARKED: u64 = 8;
+const DIRTY: u64 = DIRTY_READ | DIRTY_WRITE;
+/// The streaming thread's token lies above the marks.
+const STREAMER_SHIFT: u32 = 32;
+
+fn streamer(word: u64) -> ThreadToken {
+    (word >> STREAMER_SHIFT) as ThreadToken
+}
+
+fn parked_for(streamer: ThreadToken) -> u64 {
+    u64::from(streamer) << STREAMER_SHIFT | PARKED
+}
 
 /// Release: pairs with the Acquire of the next `try_take`, which gets the connection as the last
 /// driver left it.
@@ -77,7 +91,7 @@ const TAKE: Ordering = mutate!("drive_take_relaxed", Ordering::Relaxed, Ordering
 
 impl DriveState {
     pub(crate) fn new(parked: bool) -> DriveState {
-        DriveState(AtomicU32::new(if parked { PARKED } else { 0 }))
+        DriveState(AtomicU64::new(if parked { PARKED } else { 0 }))
     }
 
     /// Asks for a drive, after publishing. True: nobody drives, and the caller must arrange it
@@ -85,6 +99,22 @@ impl DriveState {
     /// connection is parked and the work is only to write.
     #[inline]
     pub(crate) fn request(&self, work: Work) -> bool {
+        self.request_as(asymmetric::my_token(), work)
+    }
+
+    /// As `request`; `me` is the calling thread.
+    #[inline]
+    fn request_as(&self, me: ThreadToken, work: Work) -> bool {
+        if me != 0 && work == Work::WRITE {
+            if !cfg!(oxmq_mutation = "drive_request_light_fence") {
+                // As the full fence below. Pairs with the heavy one in `begin_pass`.
+                asymmetric::light();
+            }
+            // Relaxed: as below.
+            if self.0.load(Ordering::Relaxed) == parked_for(me) {
+                return false;
+            }
+        }
         if !cfg!(oxmq_mutation = "drive_request_fence") {
             // What was published comes before the look at the word. Pairs with the fence in
             // `begin_pass`.
@@ -126,6 +156,17 @@ impl DriveState {
         let _ = self.0.compare_exchange(0, PARKED, Ordering::Relaxed, Ordering::Relaxed);
     }
 
+    /// As `promise`, by a thread that streams: the I/O thread will look in a while.
+    pub(crate) fn promise_late(&self) {
+        self.promise_late_as(asymmetric::my_token());
+    }
+
+    fn promise_late_as(&self, me: ThreadToken) {
+        // Relaxed: as in `promise`.
+        let late = parked_for(me);
+        let _ = self.0.compare_exchange(0, late, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Takes the word, for `work` (which the first `begin_pass` gives back). False: somebody
     /// drives, and will do `work` before letting go.
     pub(crate) fn try_take(&self, work: Work) -> bool {
@@ -144,9 +185,19 @@ impl DriveState {
 
     /// The driver takes the marks out and must now do that work.
     pub(crate) fn begin_pass(&self) -> Work {
+        self.begin_pass_as(asymmetric::my_token())
+    }
+
+    fn begin_pass_as(&self, me: ThreadToken) -> Work {
         // Acquire: pairs with the Release of whoever left a mark.
         let seen = self.0.swap(DRIVEN, Ordering::AcqRel);
-        if !cfg!(oxmq_mutation = "drive_pass_fence") {
+        let streamer = streamer(seen);
+        if streamer != 0 && streamer != me {
+            if !cfg!(oxmq_mutation = "drive_pass_heavy_fence") {
+                // As the full fence below. Pairs with the light one in `request`.
+                asymmetric::heavy();
+            }
+        } else if !cfg!(oxmq_mutation = "drive_pass_fence") {
             // The marks go before the look at the pipes. Pairs with the fence in `request`.
             fence(Ordering::SeqCst);
         }
@@ -234,15 +285,19 @@ mod loom_tests {
         }
 
         fn publish(&self, body: u8) {
-            let mut writer = self.writer.lock().unwrap();
+            let mut writer = self.writer.lock();
             writer.write(&mut Message::from(&[body]));
             writer.publish();
         }
 
         fn send(&self, body: u8) {
+            self.send_as(0, body);
+        }
+
+        fn send_as(&self, me: ThreadToken, body: u8) {
             self.publish(body);
-            if self.state.request(Work::WRITE) {
-                self.drive(Work::WRITE);
+            if self.state.request_as(me, Work::WRITE) {
+                self.drive_as(me, Work::WRITE);
             }
         }
 
@@ -265,13 +320,17 @@ mod loom_tests {
         }
 
         fn drive(&self, work: Work) {
+            self.drive_as(0, work);
+        }
+
+        fn drive_as(&self, me: ThreadToken, work: Work) {
             if !self.state.try_take(work) {
                 return;
             }
             // The connection is the driver's even before the first pass.
             self.pipe.with(|_| ());
             loop {
-                if self.state.begin_pass().writes() {
+                if self.state.begin_pass_as(me).writes() {
                     self.pass();
                 }
                 if self.state.release(false) {
@@ -378,6 +437,36 @@ mod loom_tests {
             io.join().unwrap();
             connection.check(vec![1, 2]);
         });
+    }
+
+    /// A thread that streams relies on its promise without a fence, and another producer does not;
+    /// the I/O thread drives late, the streaming thread sometimes itself.
+    #[test]
+    fn what_a_streaming_thread_published_is_written() {
+        let test = |drives: bool| {
+            let connection = Connection::new(false);
+            let io = connection.clone();
+            connection.publish(1);
+            assert!(connection.state.request_as(1, Work::WRITE));
+            connection.state.promise_late_as(1);
+            let other = connection.clone();
+            let io = thread::spawn(move || io.drive(Work::WRITE));
+            let other = drives.then(|| thread::spawn(move || other.send_as(2, 3)));
+            connection.send_as(1, 2);
+            if drives {
+                connection.drive_as(1, Work::WRITE);
+            }
+            io.join().unwrap();
+            let mut bodies = vec![1, 2];
+            if let Some(other) = other {
+                other.join().unwrap();
+                bodies.push(3);
+            }
+            connection.check(bodies);
+        };
+        for drives in [false, true] {
+            asymmetric::with(|| model(move || test(drives)));
+        }
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! [`Subscriber`], [`Request`] and [`Reply`], and [`Socket`] is any of them.
 
 // Under loom only the modules that it checks are compiled.
+mod asymmetric;
+mod biased;
+mod block;
 #[cfg(not(loom))]
 mod context;
 mod drive;

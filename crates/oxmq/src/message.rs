@@ -1,11 +1,12 @@
 //! One part of a message: at most 64 bytes in place.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::mem::{self, MaybeUninit};
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::block::{self, copy_short};
 
 /// The longest body that lives inside the [`Message`] itself, in bytes.
 pub const INLINE_BYTES_MAX: usize = 56;
@@ -32,6 +33,7 @@ pub struct Message {
 }
 
 const _: () = assert!(mem::size_of::<Message>() == 64);
+const _: () = assert!(mem::align_of::<Owner>() <= block::ALIGN);
 
 #[repr(C)]
 union Body {
@@ -64,8 +66,8 @@ struct Owner {
 
 /// What the end of a body does.
 enum Free {
-    /// The body follows the `Owner` in the same allocation, of this layout.
-    Block(Layout),
+    /// The body follows the `Owner` in the same block.
+    Block(block::Class),
     /// The body belongs to this value. Held for its `Drop` alone.
     Value { _owner: Box<dyn Send + Sync> },
 }
@@ -229,23 +231,20 @@ impl Drop for Message {
 }
 
 /// Lets go of a shared body.
-#[cold]
 #[inline(never)]
 fn release(message: &mut Message) {
     // SAFETY: the caller saw `Kind::Shared`.
     let Some(owner) = (unsafe { message.body.shared.owner }) else { return };
     // SAFETY: this message holds one of the references, so the owner is alive.
-    // Release pairs with the Acquire below: every use of the body comes before its end.
-    if unsafe { owner.as_ref() }.refs.fetch_sub(1, Ordering::Release) == 1 {
-        // SAFETY: as above; the last reference is this thread's. A load in place of a fence, which
-        // ThreadSanitizer does not see.
-        unsafe { owner.as_ref() }.refs.load(Ordering::Acquire);
-        // SAFETY: the count reached zero, so nobody else can reach the owner.
+    let refs = unsafe { &owner.as_ref().refs };
+    // Acquire: every use of the body comes before its end. Nobody can add to a single reference but
+    // its holder, so that most bodies end without an exchange.
+    if refs.load(Ordering::Acquire) == 1 || refs.fetch_sub(1, Ordering::AcqRel) == 1 {
+        // SAFETY: the last reference was this message's, so nobody else can reach the owner.
         match unsafe { &owner.as_ref().free } {
-            Free::Block(layout) => {
-                let layout = *layout;
-                // SAFETY: `copied` allocated the block with this layout; nothing in it drops.
-                unsafe { dealloc(owner.as_ptr().cast(), layout) }
+            &Free::Block(class) => {
+                // SAFETY: `copy_long` took the block with this class; nothing in it drops.
+                unsafe { block::give(owner.cast(), class) }
             }
             // SAFETY: made by `Box::leak` in `owned`.
             Free::Value { .. } => drop(unsafe { Box::from_raw(owner.as_ptr()) }),
@@ -288,8 +287,10 @@ impl Default for Message {
 impl From<&[u8]> for Message {
     #[inline]
     fn from(body: &[u8]) -> Message {
+        // One value, filled where it lies: a message that is moved while its bytes are still on
+        // their way to memory waits for them.
+        let mut message = Message::new();
         if body.len() <= INLINE_BYTES_MAX {
-            let mut message = Message::new();
             // SAFETY: the inline body holds INLINE_BYTES_MAX bytes, and `body` is no longer.
             unsafe {
                 std::ptr::copy_nonoverlapping(
@@ -299,29 +300,30 @@ impl From<&[u8]> for Message {
                 );
             }
             message.inline_bytes = body.len() as u8;
-            message
         } else {
-            copied(body)
+            message.copy_long(body);
         }
+        message
     }
 }
 
-/// A long body, behind its owner in one allocation.
-#[inline(never)]
-fn copied(body: &[u8]) -> Message {
-    let header = Layout::new::<Owner>();
-    let Ok(layout) = Layout::from_size_align(header.size() + body.len(), header.align()) else {
-        return Message::from_owner(body.to_vec());
-    };
-    // SAFETY: the layout is not empty.
-    let block = unsafe { alloc(layout) };
-    let Some(owner) = NonNull::new(block.cast::<Owner>()) else { handle_alloc_error(layout) };
-    // SAFETY: the block is fresh, aligned for `Owner`, and long enough for it and the body.
-    unsafe {
-        owner.write(Owner { refs: AtomicUsize::new(1), free: Free::Block(layout) });
-        let data = block.add(header.size());
-        std::ptr::copy_nonoverlapping(body.as_ptr(), data, body.len());
-        Message::shared(Shared { data, bytes: body.len(), owner: Some(owner) })
+impl Message {
+    /// Makes an empty message one with a long body, behind its owner in one block.
+    #[inline(never)]
+    fn copy_long(&mut self, body: &[u8]) {
+        let Some((block, class)) = block::take(size_of::<Owner>() + body.len()) else {
+            *self = Message::from_owner(body.to_vec());
+            return;
+        };
+        let owner = block.cast::<Owner>();
+        // SAFETY: the block is fresh, aligned for `Owner`, and long enough for it and the body.
+        unsafe {
+            owner.write(Owner { refs: AtomicUsize::new(1), free: Free::Block(class) });
+            let data = block.add(size_of::<Owner>()).as_ptr();
+            copy_short(body, data);
+            self.body.shared = Shared { data, bytes: body.len(), owner: Some(owner) };
+        }
+        self.kind = Kind::Shared;
     }
 }
 

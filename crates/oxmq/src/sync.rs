@@ -4,7 +4,7 @@
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence},
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 #[cfg(loom)]
@@ -12,12 +12,42 @@ pub(crate) use loom::{
     cell::UnsafeCell,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence},
+        atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
 };
 
 #[cfg(all(test, loom))]
-pub(crate) use loom::{model, sync::Mutex, thread};
+pub(crate) use loom::{model, thread};
+
+#[cfg(not(loom))]
+pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::MutexGuard;
+
+/// loom's lock behind the interface of parking_lot's.
+#[cfg(loom)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+#[cfg(loom)]
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        Mutex(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().expect("a test that panics has failed already")
+    }
+}
+
+/// A moment's wait for another thread, the `tries`th.
+#[cfg(not(loom))]
+pub(crate) use crate::sys::pause;
+
+#[cfg(loom)]
+pub(crate) fn pause(_tries: u32) {
+    loom::thread::yield_now();
+}
 
 /// std's cell behind the interface of loom's, which watches every access.
 #[cfg(not(loom))]

@@ -23,6 +23,7 @@
 use super::credit::{Credit, Refund, Spender};
 use super::pool::{self, Chunk, Class, RECORD_BYTES_MAX};
 use crate::Message;
+use crate::block::copy_short;
 use crate::sync::{Arc, AtomicPtr, AtomicU64, Line, Ordering, UnsafeCell, mutate};
 use std::io::IoSlice;
 use std::marker::PhantomData;
@@ -795,47 +796,6 @@ unsafe fn write_long_header(at: *mut u8, bytes: usize, more: bool) {
     unsafe {
         at.write(u8::from(more) | LARGE);
         at.add(1).cast::<[u8; 8]>().write((bytes as u64).to_be_bytes());
-    }
-}
-
-/// Copies a short body: for bodies of up to 64 bytes cheaper than a call of `memcpy`.
-///
-/// # Safety
-/// `to` has room for the body, and does not overlap it.
-#[inline]
-unsafe fn copy_short(body: &[u8], to: *mut u8) {
-    /// # Safety
-    /// As above, for a body of `size_of::<T>()` to twice as many bytes.
-    #[inline]
-    unsafe fn ends<T: Copy>(from: *const u8, to: *mut u8, bytes: usize) {
-        let last = bytes - size_of::<T>();
-        // SAFETY: passed on; both accesses lie within the body.
-        unsafe {
-            let head = from.cast::<T>().read_unaligned();
-            let tail = from.add(last).cast::<T>().read_unaligned();
-            to.cast::<T>().write_unaligned(head);
-            to.add(last).cast::<T>().write_unaligned(tail);
-        }
-    }
-    let (from, bytes) = (body.as_ptr(), body.len());
-    // SAFETY: passed on; each arm's length fits `ends`.
-    unsafe {
-        match bytes {
-            0 => {}
-            1..=3 => {
-                // The first, the middle and the last byte are all there are.
-                let (first, middle, last) =
-                    (from.read(), from.add(bytes / 2).read(), from.add(bytes - 1).read());
-                to.write(first);
-                to.add(bytes / 2).write(middle);
-                to.add(bytes - 1).write(last);
-            }
-            4..=8 => ends::<u32>(from, to, bytes),
-            9..=16 => ends::<u64>(from, to, bytes),
-            17..=32 => ends::<[u64; 2]>(from, to, bytes),
-            33..=64 => ends::<[u64; 4]>(from, to, bytes),
-            _ => ptr::copy_nonoverlapping(from, to, bytes),
-        }
     }
 }
 

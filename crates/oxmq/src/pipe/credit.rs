@@ -79,6 +79,12 @@ impl Spender {
         self.spent - self.returned < self.limit || self.has_room_now(credit)
     }
 
+    /// As `has_room`, without the mark.
+    #[inline]
+    pub(crate) fn has_credit(&mut self, credit: &Credit) -> bool {
+        self.spent - self.returned < self.limit || self.refresh(credit)
+    }
+
     #[cold]
     fn has_room_now(&mut self, credit: &Credit) -> bool {
         if self.refresh(credit) {

@@ -15,6 +15,8 @@
 //! | `slots_publish_fence` | the writer misses the mark of a reader that misses the item | `slots_never_leave_both_sides_waiting` |
 //! | `slots_asleep_fence` | the same, from the reader's side | the same |
 //! | `slots_asleep_recheck` | an item that came before the mark | the same |
+//! | `slots_publish_light_fence` | as `slots_publish_fence`, with a busy reader | `slots_wake_a_busy_reader_that_fell_asleep` |
+//! | `slots_asleep_heavy_fence` | the same, from the reader's side | the same |
 //! | `credit_return_relaxed` | room, but not what the reader did before | `returned_credit_shows_what_the_reader_did_before` |
 //! | `credit_return_fence` | the reader misses the mark of a writer that misses the credit | `arena_wakes_a_writer_that_waits_for_room` |
 //! | `credit_waiting_fence` | the same, from the writer's side | the same |
@@ -32,6 +34,7 @@
 use super::arena::Advanced;
 use super::*;
 use crate::Message;
+use crate::asymmetric;
 use crate::sync::{Arc, UnsafeCell, model, thread};
 
 fn part(body: &[u8], more: bool) -> Message {
@@ -193,6 +196,39 @@ fn slots_wake_a_reader_that_fell_asleep() {
         }
         assert!(reader.is_empty());
     });
+}
+
+/// A busy reader spares the writer its fences, and still is woken.
+#[test]
+fn slots_wake_a_busy_reader_that_fell_asleep() {
+    let test = || {
+        let (mut writer, mut reader) = slots::<Part>(0);
+        reader.spare_writer();
+        writer.push((1, true), true);
+        writer.push((2, true), true);
+        writer.publish();
+        assert_eq!([reader.pop(), reader.pop()], [Some((1, true)), Some((2, true))]);
+        let main = thread::current();
+        thread::spawn(move || {
+            for number in 3..=4 {
+                writer.push((number, true), true);
+                if writer.publish() {
+                    main.unpark();
+                }
+            }
+        });
+        for number in 3..=4 {
+            let part = loop {
+                match reader.pop() {
+                    Some(part) => break part,
+                    None => thread::park(),
+                }
+            };
+            assert_eq!(part.0, number);
+        }
+        assert!(reader.is_empty());
+    };
+    asymmetric::with(|| model(test));
 }
 
 #[test]

@@ -12,8 +12,9 @@
 //! and the next `publish` says that it must be activated.
 
 use super::credit::{Credit, Refund, Spender};
+use crate::asymmetric;
 use crate::sync::{
-    Arc, AtomicBool, AtomicPtr, AtomicU64, Line, Ordering, UnsafeCell, fence, mutate,
+    Arc, AtomicPtr, AtomicU32, AtomicU64, Line, Ordering, UnsafeCell, fence, mutate,
 };
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::MaybeUninit;
@@ -24,6 +25,18 @@ use std::ptr;
 const SLOTS: [usize; 2] = [4, 64];
 #[cfg(loom)]
 const SLOTS: [usize; 2] = [1, 2];
+
+/// The reader has found the queue empty: the next `publish` is to say that it must be activated.
+const ACTIVATION: u32 = 1;
+/// The reader is busy, and takes the heavy side of the fence before it asks for activation.
+const NO_FENCE: u32 = 2;
+
+/// A reader that has taken so many items since it last found the queue empty is busy. Measured:
+/// the heavy fence costs as much as some hundred light ones spare.
+#[cfg(not(loom))]
+const BUSY_ITEMS: u64 = 1024;
+#[cfg(loom)]
+const BUSY_ITEMS: u64 = 1;
 
 /// Release: pairs with the Acquire of `Shared::published`; the reader sees the items and the
 /// chunks behind the index it gets.
@@ -37,7 +50,7 @@ pub(crate) fn slots<T>(hwm: u32) -> (SlotWriter<T>, SlotReader<T>) {
     let shared = Arc::new(Shared {
         writer: Line(WriterLine {
             published: AtomicU64::new(0),
-            asleep: AtomicBool::new(true),
+            asks: AtomicU32::new(ACTIVATION),
             first: UnsafeCell::new(ptr::null_mut()),
         }),
         reader: Line(ReaderLine {
@@ -60,6 +73,9 @@ pub(crate) fn slots<T>(hwm: u32) -> (SlotWriter<T>, SlotReader<T>) {
         head: Cursor::at(0),
         ready: 0,
         wake_writer: false,
+        spares_writer: false,
+        busy: false,
+        awake_since: 0,
         refund: Refund::new(),
     };
     (writer, reader)
@@ -87,6 +103,11 @@ pub(crate) struct SlotReader<T> {
     /// Where, in `head`'s chunk, the items end that are known to be published.
     ready: u32,
     wake_writer: bool,
+    /// It asks for `NO_FENCE` when it is busy, and has done so.
+    spares_writer: bool,
+    busy: bool,
+    /// The index from which on it has not found the queue empty.
+    awake_since: u64,
     refund: Refund,
 }
 
@@ -105,9 +126,9 @@ struct Shared<T> {
 struct WriterLine<T> {
     /// The index up to which items are visible; always between two messages.
     published: AtomicU64,
-    /// The reader has found the queue empty. Here, because the writer looks at every `publish`
-    /// and the reader writes it only then; true at first.
-    asleep: AtomicBool,
+    /// What the reader asks of the writer. Here, because the writer looks at every `publish` and
+    /// the reader hardly ever writes it.
+    asks: AtomicU32,
     /// The first chunk. Written while the writer has none, so that nothing is published that
     /// could make the reader look.
     first: UnsafeCell<*mut Chunk<T>>,
@@ -130,6 +151,15 @@ impl<T> SlotWriter<T> {
     #[inline]
     pub(crate) fn has_room(&mut self) -> bool {
         self.spender.has_room(&self.shared.reader.credit)
+    }
+
+    /// Whether there is no room, and the reader is busy making some. Does not mark the writer as
+    /// waiting.
+    #[inline]
+    pub(crate) fn is_full_for_a_moment(&mut self) -> bool {
+        // Relaxed: a hint.
+        !self.spender.has_credit(&self.shared.reader.credit)
+            && self.shared.writer.asks.load(Ordering::Relaxed) == NO_FENCE
     }
 
     /// How many more messages may be pushed; `u64::MAX` when there is no bound. Does not mark the
@@ -167,13 +197,20 @@ impl<T> SlotWriter<T> {
         self.published = complete;
         let line = &self.shared.writer;
         line.published.store(complete, PUBLISH);
+        // Pairs with the fence in `SlotReader::fall_asleep`, here and below: the writer sees what
+        // is asked of it, or the reader sees what was published.
+        if !cfg!(oxmq_mutation = "slots_publish_light_fence") {
+            asymmetric::light();
+        }
+        // Relaxed, here and below: the mark carries no data; the last lets one activation through.
+        if line.asks.load(Ordering::Relaxed) == NO_FENCE {
+            return false;
+        }
         if !cfg!(oxmq_mutation = "slots_publish_fence") {
-            // Pairs with the fence in `SlotReader::fall_asleep`: the writer sees the mark, or
-            // the reader sees what was published.
             fence(Ordering::SeqCst);
         }
-        // Relaxed twice: the mark carries no data; the swap lets one activation through.
-        line.asleep.load(Ordering::Relaxed) && line.asleep.swap(false, Ordering::Relaxed)
+        line.asks.load(Ordering::Relaxed) & ACTIVATION != 0
+            && line.asks.fetch_and(!ACTIVATION, Ordering::Relaxed) & ACTIVATION != 0
     }
 
     /// Takes back the staged items of the message that is not complete.
@@ -271,6 +308,12 @@ impl<T> SlotReader<T> {
         Some(item)
     }
 
+    /// The writer publishes each message by itself (not a driver, which publishes what it has
+    /// read): a busy reader takes the cost of the fence.
+    pub(crate) fn spare_writer(&mut self) {
+        self.spares_writer = asymmetric::available();
+    }
+
     /// As `pop`, into a place that holds an item already. Says whether there was one.
     #[inline]
     pub(crate) fn pop_into(&mut self, into: &mut T) -> bool {
@@ -296,6 +339,12 @@ impl<T> SlotReader<T> {
     #[inline]
     pub(crate) fn is_empty(&mut self) -> bool {
         self.head.at == self.ready && !self.look()
+    }
+
+    /// Whether there is nothing to take after many items: more is likely to come very soon.
+    #[inline]
+    pub(crate) fn is_empty_for_a_moment(&mut self) -> bool {
+        self.busy && self.is_empty()
     }
 
     /// The item just taken ended a message: counts it, and gives credit back when a batch is
@@ -361,6 +410,12 @@ impl<T> SlotReader<T> {
         if published == index {
             return false;
         }
+        if self.spares_writer && !self.busy && index - self.awake_since >= BUSY_ITEMS {
+            let asks = &self.shared.writer.asks;
+            // Relaxed: it only makes the writer faster.
+            self.busy =
+                asks.compare_exchange(0, NO_FENCE, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        }
         if self.head.chunk.is_null() {
             self.head.chunk = self.shared.first();
         }
@@ -388,22 +443,28 @@ impl<T> SlotReader<T> {
         let line = &self.shared.writer;
         // Relaxed: ordered by the fence. Only exchanges, on both sides: the order of a mark and
         // its taking is then plain to see, for loom too.
-        line.asleep.swap(true, Ordering::Relaxed);
+        line.asks.swap(ACTIVATION, Ordering::Relaxed);
         if self.refund.owes() {
             self.settle();
         }
         if cfg!(oxmq_mutation = "slots_asleep_recheck") {
             return false;
         }
-        if !cfg!(oxmq_mutation = "slots_asleep_fence") {
-            // Pairs with the fence in `SlotWriter::publish`.
+        // Pairs with the fences in `SlotWriter::publish`.
+        if self.busy {
+            self.busy = false;
+            if !cfg!(oxmq_mutation = "slots_asleep_heavy_fence") {
+                asymmetric::heavy();
+            }
+        } else if !cfg!(oxmq_mutation = "slots_asleep_fence") {
             fence(Ordering::SeqCst);
         }
+        self.awake_since = self.head.index();
         if !self.look() {
             return false;
         }
         // Relaxed: if the writer has taken the mark meanwhile, its activation is a spurious one.
-        self.shared.writer.asleep.swap(false, Ordering::Relaxed);
+        self.shared.writer.asks.fetch_and(!ACTIVATION, Ordering::Relaxed);
         true
     }
 

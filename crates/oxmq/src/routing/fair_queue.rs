@@ -1,7 +1,7 @@
 //! Receives from each pipe in turn.
 
 use crate::Message;
-use crate::socket::pipes::{PipeId, Pipes};
+use crate::socket::pipes::{Lingering, PipeId, Pipes};
 
 /// Round robin over the pipes that hold messages, a whole message from each.
 #[derive(Default)]
@@ -24,6 +24,9 @@ impl FairQueue {
     /// The next part; says which pipe it came from.
     #[inline]
     pub(crate) fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Option<PipeId> {
+        if self.active.len() > 1 {
+            pipes.lingering = Lingering::No;
+        }
         loop {
             let pipe = match self.receiving {
                 Some(pipe) => pipe,
@@ -38,6 +41,9 @@ impl FairQueue {
                         if self.current + 1 < self.active.len() { self.current + 1 } else { 0 };
                 }
                 return Some(pipe);
+            }
+            if pipes.lingering == Lingering::Must {
+                return None;
             }
             self.receiving = None;
             self.deactivate(self.current);

@@ -1,7 +1,7 @@
 //! Sends each message to the next pipe that has room.
 
 use crate::Message;
-use crate::socket::pipes::{PipeId, Pipes};
+use crate::socket::pipes::{Lingering, PipeId, Pipes};
 
 /// Round robin over the pipes that have room; a multipart stays on its pipe.
 #[derive(Default)]
@@ -43,11 +43,17 @@ impl LoadBalance {
         if part.more() || self.sending.is_some() {
             return self.send_part(pipes, part);
         }
+        if self.active.len() > 1 {
+            pipes.lingering = Lingering::No;
+        }
         loop {
             let pipe = *self.active.get(self.current)?;
             if pipes.write_whole(pipe, part) {
                 self.advance();
                 return Some(pipe);
+            }
+            if pipes.lingering == Lingering::Must {
+                return None;
             }
             self.deactivate(self.current);
         }

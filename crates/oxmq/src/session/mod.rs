@@ -272,7 +272,7 @@ impl Session {
     /// Leaves the session's work to the caller, who is likely to have more soon, and to its I/O
     /// thread should that not be so.
     pub(crate) fn write_later(self: &Arc<Self>) {
-        self.drive.promise();
+        self.drive.promise_late();
         self.io().write_later(self);
     }
 

@@ -4,8 +4,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
+use crate::biased::{Biased, Guard};
 use crate::context::ContextCore;
 use crate::option::Options;
 use crate::pattern::{Pattern, Refusal};
@@ -13,8 +14,8 @@ use crate::pipe::{ArenaReader, SlotReader, SlotWriter, arena, slots};
 use crate::reactor::{Group, Io, ListenerId};
 use crate::session::Session;
 use crate::socket::after::After;
-use crate::socket::pipes::{Link, Output, PeerNews, Pipe, PipeId, Pipes, Unwritten};
-use crate::socket::spin::Spin;
+use crate::socket::pipes::{Lingering, Link, Output, PeerNews, Pipe, PipeId, Pipes, Unwritten};
+use crate::socket::spin::{self, Spin};
 use crate::socket::waiters::{Events, Waiters};
 use crate::sys::Instant;
 use crate::{Message, SocketType};
@@ -28,7 +29,7 @@ const STREAMING: Duration = Duration::from_micros(20);
 pub(crate) struct Core {
     pub(crate) context: Arc<ContextCore>,
     pub(crate) kind: SocketType,
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: Biased<State>,
     pub(crate) spin: Spin,
     /// The epoll groups of its connections, one per I/O thread that serves any; `None` once the
     /// socket is closed.
@@ -91,7 +92,7 @@ impl Core {
             answers: pattern.answers(),
             spin: Spin::new(),
             groups: Mutex::new(Some(Vec::new())),
-            state: Mutex::new(State {
+            state: Biased::new(State {
                 pattern,
                 pipes: Pipes::default(),
                 waiters: Waiters::default(),
@@ -123,6 +124,54 @@ impl Core {
         let sent = state.send_one(part);
         self.finish(state);
         sent
+    }
+
+    /// As [`Core::try_send_one`], by a caller who would wait.
+    #[inline]
+    pub(crate) fn send_one(&self, part: &mut Message) -> Result<(), Refusal> {
+        let mut state = self.state.lock();
+        state.pipes.lingering = Lingering::May;
+        let sent = state.send_one(part);
+        let lingers = mem::take(&mut state.pipes.lingering) == Lingering::Must;
+        self.finish(state);
+        if lingers { self.linger(|state| state.send_one(part)) } else { sent }
+    }
+
+    /// As [`Core::try_recv`], by a caller who would wait.
+    #[inline]
+    pub(crate) fn recv(&self, into: &mut Message) -> Result<(), Refusal> {
+        let mut lingers = false;
+        let received = self.retry_after_resume(|state| {
+            state.pipes.lingering = Lingering::May;
+            let received = state.recv(into);
+            lingers = mem::take(&mut state.pipes.lingering) == Lingering::Must;
+            received
+        });
+        if lingers { self.linger(|state| state.recv(into)) } else { received }
+    }
+
+    /// Runs `attempt`, which has failed because a busy socket of this process is not as far yet,
+    /// again and again for a while.
+    #[cold]
+    fn linger(
+        &self,
+        mut attempt: impl FnMut(&mut State) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let mut looks = 0;
+        loop {
+            looks = spin::pause_between_looks(looks);
+            let mut must = false;
+            let tried = self.retry_after_resume(|state| {
+                let may = looks < spin::LOOKS_MAX && state.options.spin;
+                state.pipes.lingering = if may { Lingering::May } else { Lingering::No };
+                let tried = attempt(state);
+                must = mem::take(&mut state.pipes.lingering) == Lingering::Must;
+                tried
+            });
+            if !must {
+                return tried;
+            }
+        }
     }
 
     /// Receives one part.
@@ -183,7 +232,7 @@ impl Core {
 
     /// Releases the lock, then does what had to wait for that.
     #[inline]
-    pub(crate) fn finish(&self, mut state: MutexGuard<'_, State>) {
+    pub(crate) fn finish(&self, mut state: Guard<'_, State>) {
         if state.pipes.after.is_touched() {
             let after = mem::take(&mut state.pipes.after);
             let streams = state.streams(&after);

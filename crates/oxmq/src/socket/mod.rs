@@ -236,7 +236,7 @@ impl Socket {
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let mut part = message.into();
         part.set_more(false);
-        match self.core.try_send_one(&mut part) {
+        match self.core.send_one(&mut part) {
             Ok(()) => Ok(()),
             Err(refusal) => self.send_refused(part, refusal),
         }
@@ -285,7 +285,7 @@ impl Socket {
     /// [`RecvError`].
     pub fn recv(&self) -> Result<Message, RecvError> {
         let mut part = Message::new();
-        match self.core.try_recv(&mut part) {
+        match self.core.recv(&mut part) {
             Ok(()) => Ok(part),
             Err(Refusal::Again) => self.recv_until(self.recv_deadline()),
             Err(refusal) => Err(recv_refusal(refusal)),

@@ -113,7 +113,7 @@ pub(crate) enum PeerNews {
 
 impl Pipe {
     /// What was written is a whole message: it becomes visible to the other end.
-    #[inline]
+    #[inline(always)]
     fn publish(&mut self, after: &mut After) {
         match &mut self.output {
             Output::Arena(arena) => {
@@ -138,12 +138,27 @@ impl Pipe {
     }
 }
 
+/// Whether a caller that is refused looks again at once, so that a busy other side, in this
+/// process, need not be asked to wake it.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Lingering {
+    /// It may go to sleep.
+    #[default]
+    No,
+    /// It looks again if told to.
+    May,
+    /// It is told to: nobody was asked to wake it.
+    Must,
+}
+
 /// All pipes of one socket. Patterns work on pipes through this alone.
 #[derive(Default)]
 pub(crate) struct Pipes {
     slots: Vec<Slot>,
     free: Vec<u32>,
     pub(crate) after: After,
+    /// Set anew for each attempt of a call.
+    pub(crate) lingering: Lingering,
 }
 
 struct Slot {
@@ -257,6 +272,10 @@ impl Pipes {
                 arena.write(part);
             }
             Output::Slots(slots) => {
+                if self.lingering == Lingering::May && slots.is_full_for_a_moment() {
+                    self.lingering = Lingering::Must;
+                    return false;
+                }
                 if !slots.has_room() {
                     return false;
                 }
@@ -278,7 +297,12 @@ impl Pipes {
     /// said to the pattern (`readable`).
     #[inline]
     pub(crate) fn read(&mut self, id: PipeId, into: &mut Message) -> bool {
+        let lingers = self.lingering == Lingering::May;
         let Some(pipe) = self.get(id) else { return false };
+        if lingers && pipe.input.is_empty_for_a_moment() {
+            self.lingering = Lingering::Must;
+            return false;
+        }
         let read = pipe.input.pop_into(into);
         if read && into.more() {
             return true;

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::sys::cpu_count;
+use crate::sys::{Instant, cpu_count};
 
 /// The longest time polled before sleeping.
 const SPIN_MAX: Duration = Duration::from_micros(50);
@@ -23,6 +23,25 @@ const HOPE_FIRST: u32 = 4;
 const HOPE_MAX: u32 = 8;
 /// More messages than this between two waits are a stream.
 const STREAM_MESSAGES: u64 = 3;
+
+/// How often a caller looks again who finds a pipe within the process empty, or full, for a moment.
+pub(crate) const LOOKS_MAX: u32 = 8;
+/// The pause between two looks. Measured: the longer the other side works undisturbed, the less
+/// often the two fetch each other's memory; and a wake-up would cost several of these.
+const PAUSE: Duration = Duration::from_micros(6);
+
+/// Pauses after that many looks, and counts one more.
+#[cold]
+pub(crate) fn pause_between_looks(looks: u32) -> u32 {
+    if !pays() {
+        return LOOKS_MAX;
+    }
+    let start = Instant::now();
+    while Instant::now().saturating_since(start) < PAUSE {
+        std::hint::spin_loop();
+    }
+    looks + 1
+}
 
 /// Whether there is a processor for the other side while this one polls. Asked of the system once:
 /// the answer costs it many files read.

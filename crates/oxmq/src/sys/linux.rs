@@ -13,7 +13,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::thread::JoinHandleExt;
 use std::ptr;
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -70,6 +70,76 @@ pub(crate) fn random_u64() -> u64 {
 /// How many threads can run at once, at least 1.
 pub(crate) fn cpu_count() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
+}
+
+// ---------------------------------------------------------------------------------------------
+// Threads that wait for each other without a lock
+
+/// From <linux/membarrier.h>.
+const MEMBARRIER_PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+const MEMBARRIER_REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+
+fn membarrier_call(command: libc::c_int) -> bool {
+    // SAFETY: no memory of ours is involved.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+}
+
+/// Whether [`membarrier`] works here: since Linux 4.14, unless a sandbox forbids it.
+pub(crate) fn has_membarrier() -> bool {
+    const UNKNOWN: u8 = 0;
+    const YES: u8 = 1;
+    const NO: u8 = 2;
+    static HAS: AtomicU8 = AtomicU8::new(UNKNOWN);
+    // Relaxed: whoever asks first finds out, and nothing else hangs on it.
+    if HAS.load(Ordering::Relaxed) == UNKNOWN {
+        let has = membarrier_call(MEMBARRIER_REGISTER_PRIVATE_EXPEDITED)
+            && membarrier_call(MEMBARRIER_PRIVATE_EXPEDITED);
+        HAS.store(if has { YES } else { NO }, Ordering::Relaxed);
+    }
+    HAS.load(Ordering::Relaxed) == YES
+}
+
+/// A full fence on every thread of the process.
+pub(crate) fn membarrier() {
+    if membarrier_call(MEMBARRIER_PRIVATE_EXPEDITED) {
+        return;
+    }
+    // It did work: a child of a fork may have to ask for it anew, a sandbox may have come since.
+    if membarrier_call(MEMBARRIER_REGISTER_PRIVATE_EXPEDITED)
+        && membarrier_call(MEMBARRIER_PRIVATE_EXPEDITED)
+    {
+        return;
+    }
+    // Visiting every processor passes a fence on whatever ran there.
+    visit_processors();
+}
+
+#[cold]
+fn visit_processors() {
+    // SAFETY: a `cpu_set_t` of zeros is an empty set; the calls read and write it within its size.
+    unsafe {
+        let bytes = size_of::<libc::cpu_set_t>();
+        let mut all: libc::cpu_set_t = mem::zeroed();
+        if libc::sched_getaffinity(0, bytes, &mut all) != 0 {
+            return;
+        }
+        for processor in 0..libc::CPU_SETSIZE as usize {
+            let mut one: libc::cpu_set_t = mem::zeroed();
+            libc::CPU_SET(processor, &mut one);
+            libc::sched_setaffinity(0, bytes, &one);
+        }
+        libc::sched_setaffinity(0, bytes, &all);
+    }
+}
+
+/// Waits a moment for another thread to leave a few instructions behind; longer the more often
+/// (`tries`) that was in vain, since it may have to be given the processor first.
+pub(crate) fn pause(tries: u32) {
+    match tries {
+        0..64 => std::hint::spin_loop(),
+        64..128 => thread::yield_now(),
+        _ => thread::sleep(Duration::from_micros(50)),
+    }
 }
 
 // ---------------------------------------------------------------------------------------------

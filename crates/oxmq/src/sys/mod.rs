@@ -29,6 +29,9 @@
 //! *Threads.* [`spawn_io`] starts a thread with every signal blocked. The simulator starts none:
 //! it calls the reactor's turn itself.
 //!
+//! *Fences.* [`membarrier`] passes a full fence on every thread of the process that runs at that
+//! moment; those that do not have passed one. Only where [`has_membarrier`].
+//!
 //! *Fork.* [`fork_generation`] is different in a child than in its parent.
 
 use std::fmt;
@@ -52,8 +55,8 @@ use sim as face;
 
 pub(crate) use face::{
     Epoll, EventFd, Events, Fd, IoThread, SignalMask, TimerFd, accept, connect, cpu_count,
-    fork_generation, is_self_connected, listen, poll, random_u64, read, set_buffers,
-    shutdown_write, socket_error, spawn_io, unlink_ipc, write,
+    fork_generation, has_membarrier, is_self_connected, listen, membarrier, pause, poll,
+    random_u64, read, set_buffers, shutdown_write, socket_error, spawn_io, unlink_ipc, write,
 };
 
 /// A moment on the monotonic clock, in nanoseconds since an arbitrary origin.

@@ -76,6 +76,19 @@ pub(crate) fn cpu_count() -> usize {
     2
 }
 
+/// See the real face: there is one thread.
+pub(crate) fn has_membarrier() -> bool {
+    true
+}
+
+/// See the real face.
+pub(crate) fn membarrier() {
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+}
+
+/// See the real face.
+pub(crate) fn pause(_: u32) {}
+
 /// See the real face.
 pub(crate) fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)> {
     with(|world| world.listen(addr, backlog)).map(|(fd, actual)| (Fd(fd), actual))

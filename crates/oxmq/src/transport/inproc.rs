@@ -64,8 +64,10 @@ impl Inproc {
         let far = core.with(|state| {
             state.check()?;
             let (sndhwm, rcvhwm) = (state.options.sndhwm, state.options.rcvhwm);
-            let (output, far_input) = slots(sndhwm as u32);
-            let (far_output, input) = slots(0);
+            let (output, mut far_input) = slots(sndhwm as u32);
+            let (far_output, mut input) = slots(0);
+            far_input.spare_writer();
+            input.spare_writer();
             let pipe = Pipe::new(Output::Slots(output), input, Link::Unbound);
             let id = state.pipes.insert(pipe);
             if state.pattern.attach(&mut state.pipes, id) {

@@ -103,13 +103,15 @@ functions! {
 }
 
 fn api() -> &'static Api {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
     static API: OnceLock<Api> = OnceLock::new();
     API.get_or_init(|| {
-        // SAFETY: loading Debian's library runs nothing but its own initialisers.
-        let library = unsafe { Library::new("libzmq.so.5") }.unwrap_or_else(|error| {
-            panic!("these tests need libzmq.so.5; install the Debian package libzmq5 ({error})")
+        let library = LIBRARY.get_or_init(|| {
+            // SAFETY: loading Debian's library runs nothing but its own initialisers.
+            unsafe { Library::new("libzmq.so.5") }.unwrap_or_else(|error| {
+                panic!("these tests need libzmq.so.5; install the Debian package libzmq5 ({error})")
+            })
         });
-        let library: &'static Library = Box::leak(Box::new(library));
         Api::find(library)
             .expect("libzmq.so.5 has the functions of zmq.h; is it the one of libzmq5?")
     })
