@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use oxmq::{Context, Message, Pair, Publisher, Pull, Push, RecvError, Reply, Request, Subscriber};
+use oxmq::{
+    Context, Message, Pair, Publisher, Pull, Push, RecvError, Reply, Request, Subscriber, option,
+};
 
 const LONG: Option<Duration> = Some(Duration::from_secs(20));
 
@@ -138,6 +140,28 @@ fn publishers_reach_who_subscribed() {
         subscriber.unsubscribe("a").unwrap();
         assert_eq!(subscriber.try_recv(), Err(RecvError::Again));
     });
+}
+
+#[test]
+fn a_peer_with_several_matching_subscriptions_gets_or_misses_a_message_once() {
+    let context = Context::new();
+    let (publisher, full) = (Publisher::new(&context).unwrap(), Subscriber::new(&context).unwrap());
+    publisher.set(option::SNDHWM, 1).unwrap();
+    full.set(option::RCVHWM, 1).unwrap();
+    publisher.bind("inproc://once").unwrap();
+    for prefix in ["", "a", "ab"] {
+        full.subscribe(prefix).unwrap();
+    }
+    full.connect("inproc://once").unwrap();
+    publisher.wait_for_subscribers("ab", 1, LONG).unwrap();
+    for number in 0..5 {
+        publisher.send(&format!("abc{number}")[..]).unwrap();
+    }
+    assert_eq!(publisher.dropped(), 3);
+    for number in 0..2 {
+        assert_eq!(full.recv().unwrap()[..], *format!("abc{number}").as_bytes());
+    }
+    assert!(matches!(full.try_recv(), Err(RecvError::Again)));
 }
 
 #[test]

@@ -1,14 +1,23 @@
 //! Sends each message to every pipe of a set; who is full misses it.
 
+use std::num::NonZeroU64;
+
 use crate::Message;
 use crate::socket::pipes::{PipeId, Pipes};
 
 /// The set of a fan-out is frozen at the first part of a message.
-#[derive(Default)]
 pub(crate) struct FanOut {
     targets: Vec<PipeId>,
+    /// The number of the message, from 1 on, while its targets are chosen and it is sent.
+    message: NonZeroU64,
     in_message: bool,
     dropped: u64,
+}
+
+impl Default for FanOut {
+    fn default() -> FanOut {
+        FanOut { targets: Vec::new(), message: NonZeroU64::MIN, in_message: false, dropped: 0 }
+    }
 }
 
 impl FanOut {
@@ -22,14 +31,12 @@ impl FanOut {
         !self.in_message
     }
 
-    /// Adds a pipe to the set of the message about to be sent, unless it is full.
+    /// Adds a pipe to the set of the message about to be sent, unless it is full. A peer with
+    /// several matching subscriptions is found several times, and counts once.
     #[inline]
     pub(crate) fn target(&mut self, pipes: &mut Pipes, pipe: PipeId) {
-        // A peer with several matching subscriptions is found several times, side by side.
-        if self.targets.contains(&pipe) {
-            return;
-        }
-        if pipes.has_room(pipe) {
+        let Some(room) = pipes.choose(pipe, self.message) else { return };
+        if room {
             self.targets.push(pipe);
         } else {
             self.dropped += 1;
@@ -51,6 +58,7 @@ impl FanOut {
         }
         if !self.in_message {
             self.targets.clear();
+            self.message = self.message.saturating_add(1);
         }
     }
 

@@ -610,6 +610,7 @@ impl Pipe {
             input_ended: false,
             identity: Box::default(),
             unwritten: Unwritten::default(),
+            chosen_for: 0,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The pipes of one socket, and what is left to do once its lock is released.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, Weak};
 
 use crate::Message;
@@ -42,6 +43,8 @@ pub(crate) struct Pipe {
     pub(crate) identity: Box<[u8]>,
     /// What was published since the connection was last asked to write.
     pub(crate) unwritten: Unwritten,
+    /// The message of a fan-out that it was last chosen for.
+    pub(crate) chosen_for: u64,
 }
 
 /// How much a streaming sender has published and not yet written: past a bound it writes itself.
@@ -216,6 +219,18 @@ impl Pipes {
             Some(Output::Slots(slots)) => slots.has_room(),
             Some(Output::Closed) | None => false,
         }
+    }
+
+    /// As [`Pipes::has_room`], once for each message of a fan-out: `None` when the pipe has been
+    /// chosen for this one, or is gone.
+    #[inline]
+    pub(crate) fn choose(&mut self, id: PipeId, message: NonZeroU64) -> Option<bool> {
+        let pipe = self.get(id)?;
+        if pipe.chosen_for == message.get() {
+            return None;
+        }
+        pipe.chosen_for = message.get();
+        Some(self.has_room(id))
     }
 
     /// Writes one part; the last part of a message makes the whole of it visible.

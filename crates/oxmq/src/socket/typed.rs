@@ -253,6 +253,11 @@ macro_rules! typed {
             ) -> Result<(), WaitError> {
                 self.0.wait_for_subscribers(prefix, count, timeout)
             }
+
+            /// See [`Socket::dropped`].
+            pub fn dropped(&self) -> u64 {
+                self.0.dropped()
+            }
         }
     };
 }
