@@ -22,6 +22,9 @@ const SNDHWM: u64 = 100;
 const RCVHWM: u64 = 100;
 /// SNDBUF and RCVBUF; the kernel takes twice as much.
 const BUFFER_BYTES: u64 = 32 * 1024;
+/// The kernel looks at a buffer's bound before it adds a segment, on either side, and the longest
+/// segments within a machine are this long.
+const SEGMENT_BYTES: u64 = 64 * 1024;
 /// What a connection may have read and not yet decoded.
 const READ_AHEAD_BYTES: u64 = 72 * 1024;
 const BODY_BYTES: usize = 200;
@@ -33,8 +36,11 @@ const BATCH: usize = 64;
 const WINDOW: u64 = 20;
 /// The longest run that one kill may swallow: both queues, the kernel's and our buffers, and what
 /// the child had no time to report.
-const RUN_MAX: u64 =
-    SNDHWM + RCVHWM + (4 * BUFFER_BYTES + READ_AHEAD_BYTES) / BODY_BYTES as u64 + BATCH as u64 + 1;
+const RUN_MAX: u64 = SNDHWM
+    + RCVHWM
+    + (4 * BUFFER_BYTES + 2 * SEGMENT_BYTES + READ_AHEAD_BYTES) / BODY_BYTES as u64
+    + BATCH as u64
+    + 1;
 /// What may stay in use of the memory, by which allocators and page caches differ.
 const MEMORY_KIB: usize = 8 * 1024;
 
