@@ -37,6 +37,8 @@ pub enum SendErrorKind {
     NotSupported,
     /// The message has no part.
     Empty,
+    /// No peer has the identity that a ROUTER's message is for (ROUTER_MANDATORY).
+    HostUnreachable,
 }
 
 /// Why no message was received.
@@ -228,6 +230,7 @@ impl SendErrorKind {
             SendErrorKind::Closed => libc::ENOTSOCK,
             SendErrorKind::NotSupported => libc::ENOTSUP,
             SendErrorKind::Empty => libc::EINVAL,
+            SendErrorKind::HostUnreachable => libc::EHOSTUNREACH,
         }
     }
 }
@@ -407,6 +410,7 @@ impl fmt::Display for SendErrorKind {
             SendErrorKind::Closed => CLOSED,
             SendErrorKind::NotSupported => "sockets of this type cannot send",
             SendErrorKind::Empty => "the message has no part; expected at least one",
+            SendErrorKind::HostUnreachable => "no peer has the identity in the first part",
         })
     }
 }

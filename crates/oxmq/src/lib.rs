@@ -2,7 +2,7 @@
 //! patterns, over several transports.
 //!
 //! Start with [`Context`]; the socket types are [`Pair`], [`Push`], [`Pull`], [`Publisher`],
-//! [`Subscriber`], [`Request`] and [`Reply`], and [`Socket`] is any of them.
+//! [`Subscriber`], [`Request`], [`Reply`], [`Dealer`] and [`Router`], and [`Socket`] is any of them.
 
 // Under loom only the modules that it checks are compiled.
 mod asymmetric;
@@ -49,8 +49,8 @@ pub use {
     error::*,
     oxmq_zmtp::SocketType,
     socket::{
-        Events, Pair, PollItem, Publisher, Pull, Push, Recv, RecvMultipart, Reply, Request, Send,
-        Socket, Subscriber, poll,
+        Dealer, Events, Pair, PollItem, Publisher, Pull, Push, Recv, RecvMultipart, Reply, Request,
+        Router, Send, Socket, Subscriber, poll,
     },
 };
 

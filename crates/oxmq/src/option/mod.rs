@@ -359,6 +359,31 @@ options! {
     /// Default: empty.
     LAST_ENDPOINT = 32, last_endpoint: Text(String) = String::new(), Range::ReadOnly;
 
+    /// ROUTER: whether a message for an identity that no peer has is refused with
+    /// `HostUnreachable`, and one for a peer that is full waits or is refused with `Again`.
+    ///
+    /// Default: false, such messages are dropped.
+    ROUTER_MANDATORY = 33, router_mandatory: Bool(bool) = false, Range::Bool;
+
+    /// ROUTER: whether a new peer takes over an identity that another bears, whose connection is
+    /// then closed.
+    ///
+    /// Default: false, the new peer is refused. With it on, a peer can take another's place on its
+    /// own word.
+    ROUTER_HANDOVER = 56, router_handover: Bool(bool) = false, Range::Bool;
+
+    /// ROUTER: whether the application is told who comes (1), who goes (2), or both (3), by a
+    /// message of two parts: the identity, and an empty one. At most RCVHWM of them wait.
+    ///
+    /// Default: 0, it is not.
+    ROUTER_NOTIFY = 97, router_notify: I32(i32) = 0, Range::Int(0..=3);
+
+    /// REQ, DEALER, ROUTER: whether each new connection begins with an empty message, by which a
+    /// ROUTER at the other end learns who has come.
+    ///
+    /// Default: false. Other types of peers receive the empty message as one.
+    PROBE_ROUTER = 51, probe_router: Bool(bool) = false, Range::Bool;
+
     /// Whether a thread blocked in a call may look again for some microseconds before it sleeps.
     /// Ours; libzmq has nothing of the kind.
     ///

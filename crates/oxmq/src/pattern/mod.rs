@@ -1,15 +1,18 @@
 //! The socket types, one file each. Nobody else matches on the type of a socket.
 
+mod dealer;
 mod pair;
 mod publish;
 mod pull;
 mod push;
 mod reply;
 mod request;
+mod router;
 mod subscribe;
 
 use crate::Message;
 use crate::SocketType;
+use crate::option::Options;
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
 
@@ -28,12 +31,23 @@ pub(crate) enum Refusal {
     Closed,
     /// A multipart without a part.
     Empty,
+    /// No peer has the identity that the message is for.
+    Unreachable,
 }
 
 /// The rules of one socket type. All of it runs under the socket's lock.
 pub(crate) trait Pattern: Send {
     /// A pipe has come. False: this type takes no more, and the pipe goes.
     fn attach(&mut self, pipes: &mut Pipes, pipe: PipeId) -> bool;
+
+    /// The pipe's peer stands and has said who it is (`Pipe::identity`), perhaps once more. False:
+    /// it is not wanted, and goes.
+    fn identified(&mut self, _pipes: &mut Pipes, _pipe: PipeId) -> bool {
+        true
+    }
+
+    /// The socket's options, at first and whenever one was set.
+    fn configure(&mut self, _options: &Options) {}
 
     /// A pipe can send no more; it stays readable as long as it holds input.
     fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId);
@@ -110,6 +124,8 @@ pub(crate) fn new(kind: SocketType) -> Option<Box<dyn Pattern>> {
         SocketType::Sub => Box::<subscribe::Sub>::default(),
         SocketType::Req => Box::<request::Req>::default(),
         SocketType::Rep => Box::<reply::Rep>::default(),
+        SocketType::Dealer => Box::<dealer::Dealer>::default(),
+        SocketType::Router => Box::<router::Router>::default(),
         _ => return None,
     })
 }

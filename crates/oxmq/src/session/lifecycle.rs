@@ -209,8 +209,8 @@ impl Session {
         match inner.origin {
             // A closed socket is not told; what it had sent still goes out.
             Origin::Connect { .. } => {
-                if let Some(core) = core {
-                    core.connected(self, self.pipe(), &identity);
+                if core.is_some_and(|core| !core.connected(self, self.pipe(), &identity)) {
+                    return Err(Failure::Refused);
                 }
             }
             Origin::Accepted => {

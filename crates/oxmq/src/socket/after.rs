@@ -16,6 +16,7 @@ pub(crate) struct After {
     touched: bool,
     kicks: Vec<Arc<Session>>,
     writes: Vec<Arc<Session>>,
+    closes: Vec<Arc<Session>>,
     resumes: Vec<Arc<Session>>,
     peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
     wakes: Vec<Wake>,
@@ -55,6 +56,12 @@ impl After {
     pub(crate) fn resume(&mut self, session: &Arc<Session>) {
         self.touched = true;
         self.resumes.push(session.clone());
+    }
+
+    /// The connection is not wanted any more.
+    pub(crate) fn close(&mut self, session: &Arc<Session>) {
+        self.touched = true;
+        self.closes.push(session.clone());
     }
 
     /// Another socket of this process has to be told something.
@@ -103,6 +110,9 @@ impl After {
         }
         for session in self.writes {
             session.write_now();
+        }
+        for session in self.closes {
+            session.close(0);
         }
         for (peer, pipe, news) in self.peers {
             if let Some(peer) = peer.upgrade() {

@@ -82,8 +82,10 @@ impl Core {
     pub(crate) fn new(
         context: Arc<ContextCore>,
         kind: SocketType,
-        pattern: Box<dyn Pattern>,
+        mut pattern: Box<dyn Pattern>,
     ) -> Arc<Core> {
+        let options = Options { socket_type: type_number(kind), ..Options::default() };
+        pattern.configure(&options);
         Arc::new(Core {
             context,
             kind,
@@ -96,7 +98,7 @@ impl Core {
                 pattern,
                 pipes: Pipes::default(),
                 waiters: Waiters::default(),
-                options: Options { socket_type: type_number(kind), ..Options::default() },
+                options,
                 endpoints: Vec::new(),
                 phase: Phase::Open,
                 last_failure: None,
@@ -254,19 +256,24 @@ impl Core {
                 state.pipes.remove(id);
                 return None;
             }
-            state.pipe_connected(id, identity, session);
+            if !state.pipe_connected(id, identity, session) {
+                state.pattern.detach(&mut state.pipes, id);
+                state.pipes.remove(id);
+                return None;
+            }
             Some(SessionEnds { pipe: id, out, input })
         })
     }
 
-    /// The connection of an endpoint connected to finished its handshake.
-    pub(crate) fn connected(&self, session: &Arc<Session>, id: PipeId, identity: &[u8]) {
+    /// The connection of an endpoint connected to finished its handshake. False: its peer is not
+    /// wanted.
+    pub(crate) fn connected(&self, session: &Arc<Session>, id: PipeId, identity: &[u8]) -> bool {
         self.with(|state| {
             if state.options.immediate {
                 state.pattern.attach(&mut state.pipes, id);
             }
-            state.pipe_connected(id, identity, session);
-        });
+            state.pipe_connected(id, identity, session)
+        })
     }
 
     /// The connection of an endpoint connected to is gone; another will be tried.
@@ -560,14 +567,24 @@ impl State {
         (id, out, input)
     }
 
-    fn pipe_connected(&mut self, id: PipeId, identity: &[u8], session: &Session) {
-        let Some(pipe) = self.pipes.get(id) else { return };
+    /// False: the peer is not wanted.
+    fn pipe_connected(&mut self, id: PipeId, identity: &[u8], session: &Session) -> bool {
+        // A closed socket is not told; what it had sent still goes out.
+        let Some(pipe) = self.pipes.get(id) else { return true };
+        // A name made up for the endpoint stays.
+        if !identity.is_empty() {
+            pipe.identity = identity.into();
+        }
+        if !self.pattern.identified(&mut self.pipes, id) {
+            return false;
+        }
+        let Some(pipe) = self.pipes.get(id) else { return false };
         pipe.connected = true;
-        pipe.identity = identity.into();
         self.pattern.subscriptions(&mut |prefix| {
             session.queue_subscription(true, prefix);
         });
-        self.notify(Events::PEERS | Events::OUT);
+        self.notify(Events::PEERS | Events::OUT | Events::IN);
+        true
     }
 
     fn end_pipe(&mut self, id: PipeId) {
@@ -578,7 +595,7 @@ impl State {
         if self.pipes.is_spent(id) {
             self.pipes.remove(id);
         }
-        self.notify(Events::PEERS);
+        self.notify(Events::PEERS | Events::IN);
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{Message, SocketType};
 
 pub use future::{Recv, RecvMultipart, Send};
 pub use poll::{PollItem, poll};
-pub use typed::{Pair, Publisher, Pull, Push, Reply, Request, Subscriber};
+pub use typed::{Dealer, Pair, Publisher, Pull, Push, Reply, Request, Router, Subscriber};
 pub use waiters::Events;
 
 /// A socket of any type, for programs that choose the type as they run; the types
@@ -219,7 +219,11 @@ impl Socket {
     /// # Errors
     /// [`OptionError`] names the option, the value and what it may be.
     pub fn set<T: Into<OptionValue>>(&self, option: Opt<T>, value: T) -> Result<(), OptionError> {
-        self.core.with(|state| state.options.set(option, value))
+        self.core.with(|state| {
+            state.options.set(option, value)?;
+            state.pattern.configure(&state.options);
+            Ok(())
+        })
     }
 
     /// The value of an option.
@@ -399,8 +403,9 @@ impl Socket {
         self.wait_until(timeout, |state| state.pattern.subscribers(prefix) >= count)
     }
 
-    /// PUB: how many messages peers have missed because they were at their high-water mark, a
-    /// message missed by two of them counted twice.
+    /// How many messages were dropped: by a PUB because a peer was at its high-water mark, a
+    /// message missed by two of them counted twice; by a ROUTER also because no peer has the
+    /// identity.
     pub fn dropped(&self) -> u64 {
         self.core.with(|state| state.pattern.dropped())
     }
@@ -523,6 +528,7 @@ fn send_refusal(refusal: Refusal) -> SendErrorKind {
         Refusal::Terminated => SendErrorKind::Terminated,
         Refusal::Closed => SendErrorKind::Closed,
         Refusal::Empty => SendErrorKind::Empty,
+        Refusal::Unreachable => SendErrorKind::HostUnreachable,
     }
 }
 
@@ -536,7 +542,7 @@ fn send_blocked(blocked: Blocked) -> SendErrorKind {
 
 pub(crate) fn recv_refusal(refusal: Refusal) -> RecvError {
     match refusal {
-        Refusal::Again | Refusal::Empty => RecvError::Again,
+        Refusal::Again | Refusal::Empty | Refusal::Unreachable => RecvError::Again,
         Refusal::State(_) => RecvError::State,
         Refusal::NotSupported => RecvError::NotSupported,
         Refusal::Terminated => RecvError::Terminated,
@@ -556,9 +562,11 @@ fn wait_refusal(refusal: Refusal) -> WaitError {
     match refusal {
         Refusal::Terminated => WaitError::Terminated,
         Refusal::Closed => WaitError::Closed,
-        Refusal::Again | Refusal::State(_) | Refusal::NotSupported | Refusal::Empty => {
-            WaitError::TimedOut
-        }
+        Refusal::Again
+        | Refusal::State(_)
+        | Refusal::NotSupported
+        | Refusal::Empty
+        | Refusal::Unreachable => WaitError::TimedOut,
     }
 }
 

@@ -385,6 +385,27 @@ impl Pipes {
         }
     }
 
+    /// Ends the pipe from this side; what it has received may still be read.
+    pub(crate) fn end(&mut self, id: PipeId) {
+        self.close_output(id);
+        let Some(pipe) = self.slots[id.index as usize].pipe.as_mut() else { return };
+        pipe.input_ended = true;
+        match &pipe.link {
+            Link::Session(session) => self.after.close(session),
+            Link::Inproc(peer, peer_pipe) => self.after.tell(peer, *peer_pipe, PeerNews::Ended),
+            Link::Unbound => {}
+        }
+        if self.is_spent(id) {
+            self.remove(id);
+        }
+    }
+
+    /// Sends an empty message (PROBE_ROUTER), if there is room for it.
+    pub(crate) fn write_probe(&mut self, id: PipeId) {
+        self.lingering = Lingering::No;
+        self.write_whole(id, &mut Message::new());
+    }
+
     /// Whether the pipe's other end is gone and all its input read: time to remove it.
     pub(crate) fn is_spent(&mut self, id: PipeId) -> bool {
         self.get(id).is_none_or(|pipe| pipe.input_ended && pipe.input.is_empty())

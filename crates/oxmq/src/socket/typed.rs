@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Recv, RecvMultipart, Send, Socket};
+use super::{Events, Recv, RecvMultipart, Send, Socket};
 use crate::context::Context;
 use crate::error::{
     BindError, ConnectError, RecvError, SendError, SocketError, UnbindError, WaitError,
@@ -54,6 +54,14 @@ macro_rules! typed {
             /// [`UnbindError`].
             pub fn disconnect(&self, endpoint: &str) -> Result<(), UnbindError> {
                 self.0.disconnect(endpoint)
+            }
+
+            /// See [`Socket::events`].
+            ///
+            /// # Errors
+            /// [`WaitError`].
+            pub fn events(&self) -> Result<Events, WaitError> {
+                self.0.events()
             }
 
             /// See [`Socket::last_endpoint`].
@@ -254,6 +262,11 @@ macro_rules! typed {
                 self.0.wait_for_subscribers(prefix, count, timeout)
             }
 
+        }
+    };
+
+    (@drops $name:ident) => {
+        impl $name {
             /// See [`Socket::dropped`].
             pub fn dropped(&self) -> u64 {
                 self.0.dropped()
@@ -276,7 +289,7 @@ typed! {
 }
 typed! {
     /// PUB: each message to every peer that subscribed to a prefix of it.
-    Publisher, Pub, send subscribers
+    Publisher, Pub, send subscribers drops
 }
 typed! {
     /// SUB: the messages that begin with a prefix subscribed to.
@@ -289,4 +302,13 @@ typed! {
 typed! {
     /// REP: a request, then the reply to it, in turn.
     Reply, Rep, send recv
+}
+typed! {
+    /// DEALER: each message to one of the peers, in turn; messages of all of them, fair-queued.
+    Dealer, Dealer, send recv
+}
+typed! {
+    /// ROUTER: messages of all peers, each behind its sender's identity; a message goes to the
+    /// peer that its first part names.
+    Router, Router, send recv drops
 }

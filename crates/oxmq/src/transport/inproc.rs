@@ -128,6 +128,11 @@ fn join(binder: &Arc<Core>, far: Far) {
                 state.pipes.remove(id);
                 return None;
             }
+            if !state.pattern.identified(&mut state.pipes, id) {
+                state.pattern.detach(&mut state.pipes, id);
+                state.pipes.remove(id);
+                return None;
+            }
             // What was sent before the bind is here already.
             state.notify(Events::IN | Events::OUT | Events::PEERS);
             Some((id, sum(sndhwm, state.options.rcvhwm), state.options.routing_id.clone()))
@@ -144,6 +149,11 @@ fn join(binder: &Arc<Core>, far: Far) {
         pipe.identity = identity.into();
         if let Output::Slots(output) = &mut pipe.output {
             output.set_hwm(hwm);
+        }
+        if !state.pattern.identified(&mut state.pipes, near_pipe) {
+            state.pattern.detach(&mut state.pipes, near_pipe);
+            state.pipes.remove(near_pipe);
+            return false;
         }
         state.pattern.writable(near_pipe);
         // The pattern may have something to say to the one it now has as a peer.

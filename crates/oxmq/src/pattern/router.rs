@@ -1,0 +1,196 @@
+//! ROUTER: messages from all peers, each behind its sender's identity; messages to the peer that
+//! their first part names (RFC 28).
+
+use std::collections::VecDeque;
+
+use super::{Pattern, Refusal};
+use crate::Message;
+use crate::option::Options;
+use crate::routing::{ByIdentity, FairQueue};
+use crate::socket::pipes::{PipeId, Pipes};
+use crate::socket::waiters::Events;
+
+/// Drops what cannot be delivered, unless ROUTER_MANDATORY says that the sender wants to know.
+#[derive(Default)]
+pub(super) struct Router {
+    input: FairQueue,
+    peers: ByIdentity,
+    /// What becomes of the rest of the message being sent.
+    sending: Option<Sending>,
+    /// The parts to be received next.
+    ready: VecDeque<Message>,
+    /// Further parts of the message being received are in its pipe.
+    in_message: bool,
+    /// Who came or went, to be told between two messages (ROUTER_NOTIFY).
+    notices: VecDeque<Message>,
+    notices_max: usize,
+    mandatory: bool,
+    handover: bool,
+    probes: bool,
+    notify: i32,
+    dropped: u64,
+}
+
+enum Sending {
+    To(PipeId),
+    Dropped,
+}
+
+/// ROUTER_NOTIFY: say who comes, say who goes.
+const NOTIFY_CONNECT: i32 = 1;
+const NOTIFY_DISCONNECT: i32 = 2;
+
+impl Router {
+    /// Sees to it that there is a part in `ready`. False: nothing is there.
+    fn fetch(&mut self, pipes: &mut Pipes) -> bool {
+        if !self.ready.is_empty() {
+            return true;
+        }
+        if !self.in_message
+            && let Some(identity) = self.notices.pop_front()
+        {
+            self.ready.extend([identity, Message::new()]);
+            return true;
+        }
+        let mut part = Message::new();
+        let Some(from) = self.input.recv(pipes, &mut part) else { return false };
+        if !self.in_message {
+            self.ready.push_back(identity_part(pipes, from));
+        }
+        self.in_message = part.more();
+        self.ready.push_back(part);
+        true
+    }
+
+    fn note(&mut self, pipes: &mut Pipes, pipe: PipeId, what: i32) {
+        if self.notify & what == 0 {
+            return;
+        }
+        // As many may wait as messages of one peer: nobody has to read them.
+        if self.notices.len() < self.notices_max {
+            self.notices.push_back(identity_part(pipes, pipe));
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Which pipe the message goes to whose first part is given.
+    fn choose(&mut self, pipes: &mut Pipes, identity: &Message) -> Result<Sending, Refusal> {
+        let found = self.peers.find(identity);
+        match found.filter(|&pipe| pipes.has_room(pipe)) {
+            Some(pipe) => Ok(Sending::To(pipe)),
+            None if !self.mandatory => {
+                self.dropped += 1;
+                Ok(Sending::Dropped)
+            }
+            None if found.is_some() => Err(Refusal::Again),
+            None => Err(Refusal::Unreachable),
+        }
+    }
+}
+
+/// The first part of what is received: who sent it.
+fn identity_part(pipes: &mut Pipes, pipe: PipeId) -> Message {
+    let mut part = Message::from(pipes.get(pipe).map_or(&[][..], |pipe| &pipe.identity));
+    part.set_more(true);
+    part
+}
+
+impl Pattern for Router {
+    fn attach(&mut self, _: &mut Pipes, pipe: PipeId) -> bool {
+        self.input.activate(pipe);
+        true
+    }
+
+    fn identified(&mut self, pipes: &mut Pipes, pipe: PipeId) -> bool {
+        if let Err(other) = self.peers.name(pipes, pipe) {
+            if !self.handover {
+                return false;
+            }
+            self.detach(pipes, other);
+            pipes.end(other);
+            if self.peers.name(pipes, pipe).is_err() {
+                return false;
+            }
+        }
+        if self.probes {
+            pipes.write_probe(pipe);
+        }
+        self.note(pipes, pipe, NOTIFY_CONNECT);
+        true
+    }
+
+    fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
+        // What it sent may still be received.
+        self.input.activate(pipe);
+        if self.peers.forget(pipe) {
+            self.note(pipes, pipe, NOTIFY_DISCONNECT);
+        }
+        if matches!(self.sending, Some(Sending::To(to)) if to == pipe) {
+            self.sending = Some(Sending::Dropped);
+        }
+    }
+
+    fn readable(&mut self, pipe: PipeId) {
+        self.input.activate(pipe);
+    }
+
+    fn writable(&mut self, _: PipeId) {}
+
+    fn send(&mut self, pipes: &mut Pipes, part: &mut Message) -> Result<(), Refusal> {
+        let Some(sending) = &self.sending else {
+            let alone = !part.more();
+            let sending = self.choose(pipes, part)?;
+            pipes.after.free(part.take());
+            // An identity and nothing behind it is no message.
+            self.sending = (!alone).then_some(sending);
+            return Ok(());
+        };
+        let more = part.more();
+        match sending {
+            Sending::To(pipe) => pipes.write(*pipe, part),
+            Sending::Dropped => pipes.after.free(part.take()),
+        }
+        if !more {
+            self.sending = None;
+        }
+        Ok(())
+    }
+
+    fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Result<(), Refusal> {
+        if !self.fetch(pipes) {
+            return Err(Refusal::Again);
+        }
+        *into = self.ready.pop_front().ok_or(Refusal::Again)?;
+        Ok(())
+    }
+
+    fn events(&mut self, pipes: &mut Pipes) -> Events {
+        let mut events = if self.fetch(pipes) { Events::IN } else { Events::NONE };
+        // Without ROUTER_MANDATORY a send never waits.
+        let peers = &self.peers;
+        if !self.mandatory || peers.ids().any(|pipe| pipes.has_room(pipe)) {
+            events |= Events::OUT;
+        }
+        events
+    }
+
+    fn may_have_input(&self) -> bool {
+        !self.ready.is_empty() || !self.notices.is_empty() || self.input.may_have_input()
+    }
+
+    fn configure(&mut self, options: &Options) {
+        self.mandatory = options.router_mandatory;
+        self.handover = options.router_handover;
+        self.probes = options.probe_router;
+        self.notify = options.router_notify;
+        self.notices_max = match options.rcvhwm {
+            0 => usize::MAX,
+            rcvhwm => rcvhwm as usize,
+        };
+    }
+
+    fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}

@@ -1,0 +1,66 @@
+//! Who bears which identity (routing id).
+
+use std::collections::HashMap;
+
+use crate::socket::pipes::{PipeId, Pipes};
+
+/// The peers of a ROUTER, by name. A name is one living peer's.
+#[derive(Default)]
+pub(crate) struct ByIdentity {
+    pipes: HashMap<Box<[u8]>, PipeId>,
+    /// The number in the last name made up.
+    made_up: u32,
+}
+
+impl ByIdentity {
+    /// Names the peer at the end of `pipe` as it names itself, or by a name made up, which begins
+    /// with a zero byte.
+    ///
+    /// # Errors
+    /// Another peer, that of the pipe returned, bears the name.
+    pub(crate) fn name(&mut self, pipes: &mut Pipes, id: PipeId) -> Result<(), PipeId> {
+        let Some(pipe) = pipes.get(id) else { return Ok(()) };
+        if pipe.identity.is_empty() {
+            pipe.identity = self.make_up();
+        }
+        let identity = pipe.identity.clone();
+        match self.pipes.get(&identity) {
+            Some(&other) if other != id => Err(other),
+            Some(_) => Ok(()),
+            None => {
+                // A connection that comes again may bear another name.
+                self.forget(id);
+                self.pipes.insert(identity, id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Who bears the name.
+    #[inline]
+    pub(crate) fn find(&self, identity: &[u8]) -> Option<PipeId> {
+        self.pipes.get(identity).copied()
+    }
+
+    /// Frees the name of the peer at the end of `pipe`. False: it has none.
+    pub(crate) fn forget(&mut self, pipe: PipeId) -> bool {
+        let before = self.pipes.len();
+        self.pipes.retain(|_, &mut other| other != pipe);
+        self.pipes.len() != before
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = PipeId> + '_ {
+        self.pipes.values().copied()
+    }
+
+    fn make_up(&mut self) -> Box<[u8]> {
+        loop {
+            self.made_up = self.made_up.wrapping_add(1);
+            let mut name = vec![0];
+            name.extend_from_slice(&self.made_up.to_be_bytes());
+            if !self.pipes.contains_key(&name[..]) {
+                return name.into();
+            }
+        }
+    }
+}
