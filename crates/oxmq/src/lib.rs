@@ -50,7 +50,7 @@ pub use {
     oxmq_zmtp::SocketType,
     socket::{
         Dealer, Events, Pair, PollItem, Publisher, Pull, Push, Recv, RecvMultipart, Reply, Request,
-        Router, Send, Socket, Subscriber, poll,
+        Router, Send, Socket, Subscriber, XPublisher, XSubscriber, poll,
     },
 };
 

@@ -58,6 +58,8 @@ pub enum Range {
     Bool,
     /// Up to 255 bytes, the first of them not zero: such names are ØMQ's own.
     RoutingId,
+    /// Any bytes.
+    Bytes,
     /// None: the option can only be read.
     ReadOnly,
 }
@@ -184,6 +186,7 @@ impl Range {
             (Range::Int(range), OptionValue::I32(value)) => range.contains(&i64::from(*value)),
             (Range::Int(range), OptionValue::I64(value)) => range.contains(value),
             (Range::Bool, OptionValue::Bool(_)) => true,
+            (Range::Bytes, OptionValue::Bytes(_)) => true,
             (Range::RoutingId, OptionValue::Bytes(id)) => {
                 id.len() <= ROUTING_ID_BYTES_MAX && id.first() != Some(&0)
             }
@@ -378,6 +381,46 @@ options! {
     /// Default: 0, it is not.
     ROUTER_NOTIFY = 97, router_notify: I32(i32) = 0, Range::Int(0..=3);
 
+    /// XPUB: whether every subscription is received, not only the first to a prefix.
+    ///
+    /// Default: false.
+    XPUB_VERBOSE = 40, xpub_verbose: Bool(bool) = false, Range::Bool;
+
+    /// XPUB: whether every subscription and every end of one is received, not only the first and
+    /// the last of a prefix.
+    ///
+    /// Default: false.
+    XPUB_VERBOSER = 78, xpub_verboser: Bool(bool) = false, Range::Bool;
+
+    /// XPUB: whether a message that a peer has no room for waits, or is refused with `Again`, for
+    /// all peers together.
+    ///
+    /// Default: false, the peer misses it. With it on, the slowest peer sets the pace.
+    XPUB_NODROP = 69, xpub_nodrop: Bool(bool) = false, Range::Bool;
+
+    /// XPUB: whether subscriptions are only received, and take effect by what the application then
+    /// does: `subscribe` and `unsubscribe` are for the peer whose subscription was received last.
+    ///
+    /// Default: false.
+    XPUB_MANUAL = 71, xpub_manual: Bool(bool) = false, Range::Bool;
+
+    /// XPUB: a message sent to each new peer. Empty is none.
+    ///
+    /// Default: empty. A subscriber gets it only if it has subscribed to a prefix of it.
+    XPUB_WELCOME_MSG = 72, xpub_welcome_msg: Bytes(Vec<u8>) = Vec::new(), Range::Bytes;
+
+    /// XPUB, SUB: whether messages go to the peers, or reach the application, that have subscribed
+    /// to no prefix of them. Set it on both sides.
+    ///
+    /// Default: false.
+    INVERT_MATCHING = 74, invert_matching: Bool(bool) = false, Range::Bool;
+
+    /// XSUB: whether every end of a subscription is said to the publishers, not only the last of a
+    /// prefix.
+    ///
+    /// Default: false.
+    XSUB_VERBOSE_UNSUBSCRIBE = 115, xsub_verbose_unsubscribe: Bool(bool) = false, Range::Bool;
+
     /// REQ, DEALER, ROUTER: whether each new connection begins with an empty message, by which a
     /// ROUTER at the other end learns who has come.
     ///
@@ -455,6 +498,7 @@ impl fmt::Display for Range {
             Range::RoutingId => {
                 write!(f, "at most {ROUTING_ID_BYTES_MAX} bytes, the first of them not zero")
             }
+            Range::Bytes => f.write_str("any bytes"),
             Range::ReadOnly => f.write_str("read only"),
         }
     }

@@ -9,6 +9,8 @@ mod reply;
 mod request;
 mod router;
 mod subscribe;
+mod xpublish;
+mod xsubscribe;
 
 use crate::Message;
 use crate::SocketType;
@@ -126,6 +128,8 @@ pub(crate) fn new(kind: SocketType) -> Option<Box<dyn Pattern>> {
         SocketType::Rep => Box::<reply::Rep>::default(),
         SocketType::Dealer => Box::<dealer::Dealer>::default(),
         SocketType::Router => Box::<router::Router>::default(),
+        SocketType::XPub => Box::<xpublish::XPub>::default(),
+        SocketType::XSub => Box::<xsubscribe::XSub>::default(),
         _ => return None,
     })
 }

@@ -57,16 +57,15 @@ impl Pattern for Pub {
 
     fn peer_subscription(&mut self, _: &mut Pipes, pipe: PipeId, add: bool, prefix: &[u8]) {
         if add {
-            self.subscriptions.insert(prefix, pipe);
+            // A peer says every subscription, but only the end of the last to a prefix.
+            self.subscriptions.insert_once(prefix, pipe);
         } else {
             self.subscriptions.remove(prefix, pipe);
         }
     }
 
     fn subscribers(&self, prefix: &[u8]) -> usize {
-        let mut count = 0;
-        self.subscriptions.for_each(&mut |held: &[u8], _, _| count += usize::from(held == prefix));
-        count
+        self.subscriptions.holders(prefix)
     }
 
     fn takes_subscriptions(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use super::{Pattern, Refusal};
 use crate::Message;
+use crate::option::Options;
 use crate::routing::FairQueue;
 use crate::socket::pipes::{Link, PeerNews, PipeId, Pipes};
 use crate::socket::waiters::Events;
@@ -14,6 +15,7 @@ pub(super) struct Sub {
     /// The first part of a message that matched, found by `events` and not yet received.
     prefetched: Option<Message>,
     message: Position,
+    inverts: bool,
 }
 
 /// Where in a message the next part of the input stands.
@@ -33,6 +35,7 @@ impl Default for Sub {
             input: FairQueue::default(),
             prefetched: None,
             message: Position::Start,
+            inverts: false,
         }
     }
 }
@@ -44,7 +47,7 @@ impl Sub {
         loop {
             self.input.recv(pipes, into).ok_or(Refusal::Again)?;
             if self.message == Position::Start {
-                let wanted = self.subscriptions.contains_match(into);
+                let wanted = self.subscriptions.contains_match(into) != self.inverts;
                 self.message = if wanted { Position::Wanted } else { Position::Unwanted };
             }
             let wanted = self.message == Position::Wanted;
@@ -102,6 +105,10 @@ impl Pattern for Sub {
             self.prefetched = self.next(pipes, &mut part).is_ok().then_some(part);
         }
         if self.prefetched.is_some() { Events::IN } else { Events::NONE }
+    }
+
+    fn configure(&mut self, options: &Options) {
+        self.inverts = options.invert_matching;
     }
 
     fn may_have_input(&self) -> bool {

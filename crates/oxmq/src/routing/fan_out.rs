@@ -11,12 +11,20 @@ pub(crate) struct FanOut {
     /// The number of the message, from 1 on, while its targets are chosen and it is sent.
     message: NonZeroU64,
     in_message: bool,
+    /// Pipes found full for this message.
+    missed: u32,
     dropped: u64,
 }
 
 impl Default for FanOut {
     fn default() -> FanOut {
-        FanOut { targets: Vec::new(), message: NonZeroU64::MIN, in_message: false, dropped: 0 }
+        FanOut {
+            targets: Vec::new(),
+            message: NonZeroU64::MIN,
+            in_message: false,
+            missed: 0,
+            dropped: 0,
+        }
     }
 }
 
@@ -39,8 +47,31 @@ impl FanOut {
         if room {
             self.targets.push(pipe);
         } else {
-            self.dropped += 1;
+            self.missed += 1;
         }
+    }
+
+    /// Keeps a pipe out of the set of the message about to be sent.
+    pub(crate) fn spare(&mut self, pipes: &mut Pipes, pipe: PipeId) {
+        pipes.choose(pipe, self.message);
+    }
+
+    /// Whether a pipe was found full: then the set is forgotten, nobody has missed anything, and
+    /// the message is sent anew later.
+    pub(crate) fn take_missed(&mut self) -> bool {
+        let missed = self.missed > 0;
+        if missed {
+            self.missed = 0;
+            self.end_message();
+        }
+        missed
+    }
+
+    fn end_message(&mut self) {
+        self.dropped += u64::from(self.missed);
+        self.missed = 0;
+        self.targets.clear();
+        self.message = self.message.saturating_add(1);
     }
 
     /// Sends one part to the chosen set.
@@ -57,8 +88,7 @@ impl FanOut {
             pipes.after.free(part.take());
         }
         if !self.in_message {
-            self.targets.clear();
-            self.message = self.message.saturating_add(1);
+            self.end_message();
         }
     }
 

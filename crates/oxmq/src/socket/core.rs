@@ -286,7 +286,7 @@ impl Core {
                 if state.options.immediate {
                     state.pattern.detach(&mut state.pipes, id);
                 }
-                state.notify(Events::PEERS);
+                state.notify(Events::PEERS | Events::IN);
             }
         });
     }
@@ -337,7 +337,7 @@ impl Core {
         self.with(|state| {
             if state.pipes.get(id).is_some() {
                 state.pattern.peer_subscription(&mut state.pipes, id, add, prefix);
-                state.notify(Events::PEERS);
+                state.notify(Events::PEERS | Events::IN);
             }
         });
     }

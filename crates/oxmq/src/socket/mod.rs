@@ -33,7 +33,10 @@ use crate::{Message, SocketType};
 
 pub use future::{Recv, RecvMultipart, Send};
 pub use poll::{PollItem, poll};
-pub use typed::{Dealer, Pair, Publisher, Pull, Push, Reply, Request, Router, Subscriber};
+pub use typed::{
+    Dealer, Pair, Publisher, Pull, Push, Reply, Request, Router, Subscriber, XPublisher,
+    XSubscriber,
+};
 pub use waiters::Events;
 
 /// A socket of any type, for programs that choose the type as they run; the types

@@ -312,3 +312,11 @@ typed! {
     /// peer that its first part names.
     Router, Router, send recv drops
 }
+typed! {
+    /// XPUB: PUB whose application receives the subscriptions, as messages.
+    XPublisher, XPub, send recv subscribe subscribers drops
+}
+typed! {
+    /// XSUB: SUB whose application sends the subscriptions, as messages, and receives unfiltered.
+    XSubscriber, XSub, send recv subscribe
+}

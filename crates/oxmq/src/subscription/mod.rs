@@ -112,6 +112,34 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
         true
     }
 
+    /// Subscribes `key` as [`insert`](Subscriptions::insert) does, but once only: one
+    /// [`remove`](Subscriptions::remove) is enough however often this is called.
+    pub(crate) fn insert_once(&mut self, prefix: &[u8], key: K) {
+        let held = self.find(prefix).map(|id| &self.nodes[id as usize].held);
+        if !held.is_some_and(|held| held.iter().any(|held| held.key == key)) {
+            self.insert(prefix, key);
+        }
+    }
+
+    /// How many keys are subscribed to exactly this prefix.
+    pub(crate) fn holders(&self, prefix: &[u8]) -> usize {
+        self.find(prefix).map_or(0, |id| self.nodes[id as usize].held.len())
+    }
+
+    /// The prefixes that `key` is subscribed to, in no particular order.
+    pub(crate) fn prefixes_of(&self, key: K) -> Vec<Vec<u8>> {
+        let nodes = self.peers.get(&key).map_or(&[][..], |peer| &peer.nodes);
+        let prefix = |&end: &u32| {
+            let mut path = vec![end];
+            while path[path.len() - 1] != ROOT {
+                path.push(self.nodes[path[path.len() - 1] as usize].parent);
+            }
+            let labels = path.iter().rev().flat_map(|&id| self.nodes[id as usize].label.iter());
+            labels.copied().collect()
+        };
+        nodes.iter().map(prefix).collect()
+    }
+
     /// Takes back one [`insert`](Subscriptions::insert) of the same prefix and key.
     pub(crate) fn remove(&mut self, prefix: &[u8], key: K) -> Removed {
         let Some(id) = self.find(prefix) else { return Removed::NotFound };
