@@ -51,7 +51,7 @@ struct Combination {
 
 type Carry = fn(&Socket, &LibSocket, &[Vec<u8>]) -> Result<(), Failure>;
 
-const COMBINATIONS: [Combination; 12] = [
+const COMBINATIONS: [Combination; 22] = [
     Combination {
         ours: SocketType::Push,
         theirs: libzmq::PULL,
@@ -119,6 +119,66 @@ const COMBINATIONS: [Combination; 12] = [
         name: "REP from DEALER",
         carry: answer_their_dealer,
     },
+    Combination {
+        ours: SocketType::Dealer,
+        theirs: libzmq::REP,
+        name: "DEALER to REP",
+        carry: deal_to_their_rep,
+    },
+    Combination {
+        ours: SocketType::Dealer,
+        theirs: libzmq::ROUTER,
+        name: "DEALER to ROUTER",
+        carry: deal_to_their_router,
+    },
+    Combination {
+        ours: SocketType::Dealer,
+        theirs: libzmq::DEALER,
+        name: "DEALER to DEALER",
+        carry: ask_them,
+    },
+    Combination {
+        ours: SocketType::Router,
+        theirs: libzmq::REQ,
+        name: "ROUTER from REQ",
+        carry: route_for_their_req,
+    },
+    Combination {
+        ours: SocketType::Router,
+        theirs: libzmq::DEALER,
+        name: "ROUTER from DEALER",
+        carry: route_for_their_dealer,
+    },
+    Combination {
+        ours: SocketType::Router,
+        theirs: libzmq::ROUTER,
+        name: "ROUTER to ROUTER",
+        carry: route_to_their_router,
+    },
+    Combination {
+        ours: SocketType::XPub,
+        theirs: libzmq::SUB,
+        name: "XPUB to SUB",
+        carry: ours_to_theirs,
+    },
+    Combination {
+        ours: SocketType::XPub,
+        theirs: libzmq::XSUB,
+        name: "XPUB to XSUB",
+        carry: ours_to_theirs,
+    },
+    Combination {
+        ours: SocketType::XSub,
+        theirs: libzmq::PUB,
+        name: "XSUB from PUB",
+        carry: theirs_to_ours,
+    },
+    Combination {
+        ours: SocketType::XSub,
+        theirs: libzmq::XPUB,
+        name: "XSUB from XPUB",
+        carry: theirs_to_ours,
+    },
 ];
 
 fn ours_to_theirs(ours: &Socket, theirs: &LibSocket, payload: &[Vec<u8>]) -> Result<(), Failure> {
@@ -171,6 +231,76 @@ fn answer_their_dealer(
     arrived(&theirs.recv().map_err(|error| error.to_string())?, &enveloped)
 }
 
+/// How the two sides are called where one of them is a ROUTER.
+const OURS: &[u8] = b"ours";
+const THEIRS: &[u8] = b"theirs";
+
+fn behind(envelope: &[&[u8]], payload: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    envelope.iter().map(|part| part.to_vec()).chain(payload.iter().cloned()).collect()
+}
+
+/// A DEALER makes the delimiter itself.
+fn deal_to_their_rep(
+    ours: &Socket,
+    theirs: &LibSocket,
+    payload: &[Vec<u8>],
+) -> Result<(), Failure> {
+    let enveloped = behind(&[b""], payload);
+    ours_to_theirs_as(ours, theirs, &enveloped, payload)?;
+    theirs_to_ours_as(ours, theirs, payload, &enveloped)
+}
+
+fn deal_to_their_router(
+    ours: &Socket,
+    theirs: &LibSocket,
+    payload: &[Vec<u8>],
+) -> Result<(), Failure> {
+    let enveloped = behind(&[OURS], payload);
+    ours_to_theirs_as(ours, theirs, payload, &enveloped)?;
+    theirs_to_ours_as(ours, theirs, &enveloped, payload)
+}
+
+fn route_for_their_req(
+    ours: &Socket,
+    theirs: &LibSocket,
+    payload: &[Vec<u8>],
+) -> Result<(), Failure> {
+    let enveloped = behind(&[THEIRS, b""], payload);
+    theirs_to_ours_as(ours, theirs, payload, &enveloped)?;
+    ours_to_theirs_as(ours, theirs, &enveloped, payload)
+}
+
+fn route_for_their_dealer(
+    ours: &Socket,
+    theirs: &LibSocket,
+    payload: &[Vec<u8>],
+) -> Result<(), Failure> {
+    let enveloped = behind(&[THEIRS], payload);
+    theirs_to_ours_as(ours, theirs, payload, &enveloped)?;
+    ours_to_theirs_as(ours, theirs, &enveloped, payload)
+}
+
+/// The other side knows us by what we have sent.
+fn route_to_their_router(
+    ours: &Socket,
+    theirs: &LibSocket,
+    payload: &[Vec<u8>],
+) -> Result<(), Failure> {
+    let (to_us, to_them) = (behind(&[OURS], payload), behind(&[THEIRS], payload));
+    ours_to_theirs_as(ours, theirs, &to_them, &to_us)?;
+    theirs_to_ours_as(ours, theirs, &to_us, &to_them)
+}
+
+fn ours_to_theirs_as(
+    ours: &Socket,
+    theirs: &LibSocket,
+    sent: &[Vec<u8>],
+    expected: &[Vec<u8>],
+) -> Result<(), Failure> {
+    ours.send_multipart(sent)?;
+    arrived(&theirs.recv().map_err(|error| error.to_string())?, expected)
+}
+
 fn theirs_to_ours_as(
     ours: &Socket,
     theirs: &LibSocket,
@@ -191,8 +321,12 @@ fn join(
 ) -> Result<(), Failure> {
     ours.set(oxmq::option::RCVTIMEO, LONG.as_millis() as i32)?;
     ours.set(oxmq::option::SNDTIMEO, LONG.as_millis() as i32)?;
-    if combination.ours == SocketType::Sub {
+    if matches!(combination.ours, SocketType::Sub | SocketType::XSub) {
         ours.subscribe("")?;
+    }
+    if matches!(combination.ours, SocketType::Dealer | SocketType::Router) {
+        ours.set(oxmq::option::ROUTING_ID, OURS.to_vec())?;
+        theirs.set_bytes(libzmq::ROUTING_ID, THEIRS);
     }
     if we_bind {
         let actual = ours.bind(endpoint)?;
@@ -225,7 +359,7 @@ fn join(
         _ => {}
     }
     match combination.ours {
-        SocketType::Pub => wait_for_subscriber(ours, theirs, b"")?,
+        SocketType::Pub | SocketType::XPub => wait_for_subscriber(ours, theirs, b"")?,
         _ => ours.wait_for_peers(1, Some(LONG))?,
     }
     Ok(())
@@ -303,6 +437,30 @@ fn many_messages_both_ways_past_the_high_water_marks() {
             }
             theirs.join().unwrap();
         });
+    }
+}
+
+/// libzmq says every subscription, but only the end of the last to a prefix.
+#[test]
+fn a_subscription_said_twice_ends_at_once() {
+    for endpoint in endpoints() {
+        let (context, lib) = (Context::new(), LibContext::new());
+        let (ours, theirs) = (Publisher::new(&context).unwrap(), lib.socket(libzmq::XSUB));
+        theirs.connect(&ours.bind(&endpoint).unwrap()).unwrap();
+        ours.wait_for_peers(1, Some(LONG)).unwrap();
+        let says = |what: &[u8], then: &[u8]| {
+            while ours.wait_for_subscribers(then, 1, Some(SHORT)).is_err() {
+                for part in [what, what, &[b"\x01", then].concat()] {
+                    theirs.send(&[part]).unwrap();
+                }
+            }
+        };
+        says(b"\x01twice", b"and this");
+        says(b"\x00twice", b"or that");
+        for text in ["twice told", "or that"] {
+            ours.send(text).unwrap();
+        }
+        assert_eq!(theirs.recv().unwrap(), [b"or that"]);
     }
 }
 
@@ -474,7 +632,11 @@ fn compatible(ours: SocketType, theirs: i32) -> bool {
         SocketType::Rep => [libzmq::REQ, libzmq::DEALER].contains(&theirs),
         SocketType::Push => theirs == libzmq::PULL,
         SocketType::Pull => theirs == libzmq::PUSH,
-        _ => unreachable!("not built yet"),
+        SocketType::Dealer => [libzmq::REP, libzmq::DEALER, libzmq::ROUTER].contains(&theirs),
+        SocketType::Router => [libzmq::REQ, libzmq::DEALER, libzmq::ROUTER].contains(&theirs),
+        SocketType::XPub => [libzmq::SUB, libzmq::XSUB].contains(&theirs),
+        SocketType::XSub => [libzmq::PUB, libzmq::XPUB].contains(&theirs),
+        SocketType::Stream => unreachable!("not built yet"),
     }
 }
 

@@ -102,6 +102,7 @@ pub(crate) struct Inner {
     /// The last body was longer than what is decoded from the buffer.
     reads_large: bool,
     discards_input: bool,
+    takes_subscriptions: bool,
 }
 
 /// Where the connection stands.
@@ -235,6 +236,7 @@ impl Session {
                     last_room_bytes: 0,
                     reads_large: false,
                     discards_input: core.discards_input,
+                    takes_subscriptions: core.takes_subscriptions,
                 }),
             })
         })

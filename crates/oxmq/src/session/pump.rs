@@ -224,8 +224,15 @@ impl Session {
         mut body: Message,
         more: bool,
     ) -> Result<(), Failure> {
+        if inner.takes_subscriptions && !more && !inner.in_multipart {
+            // In ZMTP 3.0, and from libzmq's XSUB always, subscriptions come as messages.
+            if let Some((add, prefix)) = legacy_subscription(&body) {
+                return self.take_subscription(inner, add, &prefix.to_vec());
+            }
+        }
         if inner.discards_input {
-            return self.take_discarded(inner, &body, more);
+            inner.in_multipart = more;
+            return Ok(());
         }
         if more || inner.in_multipart {
             inner.multipart_bytes += body.len() as u64 + 64;
@@ -240,22 +247,6 @@ impl Session {
         if let Some(input) = &mut inner.input {
             body.set_more(more);
             input.push(body, !more);
-        }
-        Ok(())
-    }
-
-    /// A message to a type that receives none: in ZMTP 3.0 it may be a subscription.
-    #[cold]
-    fn take_discarded(&self, inner: &mut Inner, body: &Message, more: bool) -> Result<(), Failure> {
-        let first = !inner.in_multipart;
-        inner.in_multipart = more;
-        if first
-            && !more
-            && self.core.upgrade().is_some_and(|core| core.takes_subscriptions)
-            && let Some((add, prefix)) = legacy_subscription(body)
-        {
-            let prefix = prefix.to_vec();
-            return self.take_subscription(inner, add, &prefix);
         }
         Ok(())
     }
@@ -378,7 +369,7 @@ impl Inner {
     #[inline]
     fn decode_short(&mut self) -> Result<(), Failure> {
         let (Some(zmtp), Some(input)) = (&mut self.zmtp, &mut self.input) else { return Ok(()) };
-        if self.in_multipart || self.discards_input {
+        if self.in_multipart || self.discards_input || self.takes_subscriptions {
             return Ok(());
         }
         let bytes = self.received.bytes();
