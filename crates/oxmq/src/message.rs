@@ -33,6 +33,11 @@ pub struct Message {
 }
 
 const _: () = assert!(mem::size_of::<Message>() == 64);
+const _: () = assert!(mem::offset_of!(Message, kind) + 8 == 64);
+
+/// Where `inline_bytes` lies behind the body.
+const INLINE_BYTES_AT: usize =
+    mem::offset_of!(Message, inline_bytes) - mem::offset_of!(Message, kind);
 const _: () = assert!(mem::align_of::<Owner>() <= block::ALIGN);
 
 #[repr(C)]
@@ -287,27 +292,39 @@ impl Default for Message {
 impl From<&[u8]> for Message {
     #[inline]
     fn from(body: &[u8]) -> Message {
-        // One value, filled where it lies: a message that is moved while its bytes are still on
-        // their way to memory waits for them.
-        let mut message = Message::new();
-        if body.len() <= INLINE_BYTES_MAX {
-            // SAFETY: the inline body holds INLINE_BYTES_MAX bytes, and `body` is no longer.
-            unsafe {
-                std::ptr::copy_nonoverlapping(
-                    body.as_ptr(),
-                    (&raw mut message.body).cast::<u8>(),
-                    body.len(),
-                );
-            }
-            message.inline_bytes = body.len() as u8;
-        } else {
-            message.copy_long(body);
+        let mut message = MaybeUninit::uninit();
+        // SAFETY: `write_to` makes a whole message.
+        unsafe {
+            Message::write_to(message.as_mut_ptr(), body);
+            message.assume_init()
         }
-        message
     }
 }
 
 impl Message {
+    /// Makes a message of one part where it is to lie: one that is moved while its bytes are still
+    /// on their way to memory waits for them.
+    ///
+    /// # Safety
+    /// A message may be written at `place`; what is there is not dropped.
+    #[inline]
+    pub(crate) unsafe fn write_to(place: *mut Message, body: &[u8]) {
+        // SAFETY: passed on; the inline body holds INLINE_BYTES_MAX bytes.
+        unsafe {
+            let mut tail = [Kind::Inline as u8, 0, 0, 0, 0, 0, 0, 0];
+            if body.len() <= INLINE_BYTES_MAX {
+                tail[INLINE_BYTES_AT] = body.len() as u8;
+                let inline = (&raw mut (*place).body).cast::<u8>();
+                std::ptr::copy_nonoverlapping(body.as_ptr(), inline, body.len());
+            }
+            // All that follows the body, at once.
+            (&raw mut (*place).kind).cast::<u64>().write(u64::from_ne_bytes(tail));
+            if body.len() > INLINE_BYTES_MAX {
+                (*place).copy_long(body);
+            }
+        }
+    }
+
     /// Makes an empty message one with a long body, behind its owner in one block.
     #[inline(never)]
     fn copy_long(&mut self, body: &[u8]) {

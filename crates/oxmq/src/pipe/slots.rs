@@ -173,12 +173,22 @@ impl<T> SlotWriter<T> {
     /// Stages an item, the last of its message or not.
     #[inline]
     pub(crate) fn push(&mut self, item: T, ends_message: bool) {
+        // SAFETY: the place is filled, whole.
+        unsafe { self.push_with(ends_message, |place| place.write(item)) };
+    }
+
+    /// As `push`, of an item that `fill` makes in its place.
+    ///
+    /// # Safety
+    /// `fill` writes a whole item to the place, which is not initialised.
+    #[inline]
+    pub(crate) unsafe fn push_with(&mut self, ends_message: bool, fill: impl FnOnce(*mut T)) {
         if self.tail.at == self.capacity {
             self.next_chunk();
         }
         // SAFETY: the tail's chunk is the writer's, hence alive, and `at` lies below its
         // capacity. Nobody else looks at the slot before it is published.
-        unsafe { Chunk::put(self.tail.chunk, self.tail.at, item) };
+        unsafe { Chunk::put(self.tail.chunk, self.tail.at, fill) };
         self.tail.at += 1;
         if ends_message {
             self.spender.spend();
@@ -636,9 +646,9 @@ impl<T> Chunk<T> {
     /// # Safety
     /// As for `slot`; the slot is empty and the caller's.
     #[inline]
-    unsafe fn put(chunk: *mut Chunk<T>, at: u32, item: T) {
+    unsafe fn put(chunk: *mut Chunk<T>, at: u32, fill: impl FnOnce(*mut T)) {
         // SAFETY: passed on.
-        unsafe { (*Chunk::slot(chunk, at)).with_mut(|slot| (*slot).write(item)) };
+        unsafe { (*Chunk::slot(chunk, at)).with_mut(|slot| fill((*slot).as_mut_ptr())) };
     }
 
     /// # Safety

@@ -386,7 +386,8 @@ impl Inner {
             else {
                 break;
             };
-            input.push(Message::from(body), true);
+            // SAFETY: `write_to` makes a whole message.
+            unsafe { input.push_with(true, |place| Message::write_to(place, body)) };
             self.reads_large = false;
             at += consumed;
         }
