@@ -5,9 +5,10 @@
 #[path = "../../crates/zmtp/tests/common/mod.rs"]
 mod common;
 
-use common::{Driver, Rng, opening, small};
+use common::{Driver, Rng, message_v1, opening, opening_old, small};
 use oxmq_zmtp::wire::command::{Command, CommandView, legacy_subscription};
 use oxmq_zmtp::wire::frame::{self, HEADER_BYTES_MAX};
+use oxmq_zmtp::wire::frame_v1::{self, FrameLength};
 use oxmq_zmtp::wire::greeting::{Era, GREETING_BYTES, Greeting};
 use oxmq_zmtp::wire::metadata::{Metadata, Property};
 use oxmq_zmtp::{Config, SocketType};
@@ -58,7 +59,33 @@ pub fn greeting(data: &[u8]) {
 }
 
 /// Frame headers: what was parsed is emitted again, and no prefix of a header is one.
-pub fn frames(mut data: &[u8]) {
+pub fn frames(data: &[u8]) {
+    frames_v2(data);
+    frames_v1(data);
+}
+
+fn frames_v1(mut data: &[u8]) {
+    while let Ok(Some(length)) = FrameLength::parse(data) {
+        assert!(length.length_bytes <= data.len());
+        assert_eq!(FrameLength::parse(&data[..length.length_bytes - 1]), Ok(None));
+        let _ = length.to_string();
+        if let Ok(body_bytes) = usize::try_from(length.body_bytes) {
+            let mut out = [0; frame_v1::HEADER_BYTES_MAX];
+            let written = frame_v1::write_header(true, body_bytes, &mut out);
+            let shortest = FrameLength::parse(&out[..written]);
+            let shortest = shortest.expect("what was written is legal").expect("and complete");
+            assert_eq!(shortest.body_bytes, length.body_bytes);
+            assert_eq!((shortest.header_bytes(), out[written - 1]), (written, frame::MORE));
+            assert!(shortest.length_bytes <= length.length_bytes);
+        }
+        match length.frame_bytes().and_then(|frame_bytes| data.get(frame_bytes..)) {
+            Some(rest) => data = rest,
+            None => break,
+        }
+    }
+}
+
+fn frames_v2(mut data: &[u8]) {
     while let Some(header) = frame::parse_header(data) {
         assert!(header.header_bytes <= data.len());
         let mut out = [0; HEADER_BYTES_MAX];
@@ -126,7 +153,15 @@ pub fn connection(data: &[u8]) {
     let peer = SocketType::ALL.into_iter().find(|peer| socket_type.compatible_with(*peer));
     let stream = match peer {
         // Most streams should get past the handshake.
-        Some(peer) if choices & 4 == 0 => [opening(minor, peer.name()), stream.to_vec()].concat(),
+        Some(peer) if choices & 4 == 0 => {
+            let opening = match choices >> 3 & 3 {
+                0 => opening(minor, peer.name()),
+                1 => message_v1(false, b"identity"),
+                2 => opening_old(0, peer, b"identity"),
+                _ => opening_old(1, peer, b""),
+            };
+            [&opening[..], stream].concat()
+        }
         _ => stream.to_vec(),
     };
 

@@ -12,10 +12,16 @@ use crate::wire::greeting::{MechanismName, Version};
 /// `Display` adds what was expected, with a peer's bytes escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProtocolError {
-    /// The peer speaks a version of ZMTP before 3.0.
+    /// The peer speaks a version of ZMTP before 3.0, which knows no security, and this end insists
+    /// on its mechanism.
     UnsupportedVersion {
         /// What the peer speaks; 1.0 also when it announced no version at all.
         version: Version,
+    },
+    /// The first bytes are neither a greeting nor the identity frame of ZMTP 1.0.
+    NotZmtp {
+        /// The bytes that show it.
+        start: Vec<u8>,
     },
     /// The peer announced another security mechanism than ours.
     MechanismMismatch {
@@ -24,10 +30,12 @@ pub enum ProtocolError {
         /// The mechanism that the peer announced.
         theirs: MechanismName,
     },
-    /// A frame with one of the reserved flag bits 3 to 7 set.
+    /// A frame with one of the reserved flag bits set.
     ReservedFlags {
         /// The flags octet.
         flags: u8,
+        /// The bits that the peer's version of ZMTP reserves.
+        reserved: u8,
     },
     /// A command frame that announces more parts.
     MoreOnCommand,
@@ -36,6 +44,8 @@ pub enum ProtocolError {
         /// The announced length in bytes.
         length_bytes: u64,
     },
+    /// A ZMTP 1.0 frame without room for its flags.
+    LengthZero,
     /// A message frame longer than [`message_bytes_max`](crate::Limits::message_bytes_max).
     MessageTooLong {
         /// The announced length in bytes.
@@ -99,13 +109,15 @@ pub enum ProtocolError {
         /// The type that the peer announced.
         theirs: SocketType,
     },
-    /// An `Identity` of more than 255 bytes.
+    /// An identity of more than 255 bytes.
     IdentityTooLong {
         /// Its length in bytes.
         length_bytes: usize,
     },
-    /// An `Identity` that starts with a zero byte, which is reserved.
+    /// An identity that starts with a zero byte, which is reserved.
     IdentityReserved,
+    /// An identity frame, of ZMTP 2.0 or older, that announces more parts.
+    IdentityInParts,
     /// A frame that the security mechanism could not open.
     Unauthentic,
     /// The caller refused the peer with [`Connection::error`](crate::Connection::error).
@@ -143,22 +155,30 @@ impl fmt::Display for ProtocolError {
         use ProtocolError::*;
         match self {
             UnsupportedVersion { version } => {
-                write!(f, "peer speaks ZMTP {version}, expected 3.0 or later")
+                write!(
+                    f,
+                    "peer speaks ZMTP {version}, which has no security, expected 3.0 or later"
+                )
+            }
+            NotZmtp { start } => {
+                write!(f, "peer does not speak ZMTP: it began with \"{}\"", start.escape_ascii())
             }
             MechanismMismatch { ours, theirs } => {
                 write!(f, "peer announced the security mechanism \"{theirs}\", expected \"{ours}\"")
             }
-            ReservedFlags { flags } => {
-                write!(
-                    f,
-                    "peer sent a frame with flags {flags:#04x}, expected bits 3 to 7 to be zero"
-                )
-            }
+            ReservedFlags { flags, reserved } => write!(
+                f,
+                "peer sent a frame with flags {flags:#04x}, expected bits {} to 7 to be zero",
+                reserved.trailing_zeros()
+            ),
             MoreOnCommand => f.write_str(
                 "peer sent a command that announces more parts, expected a single frame",
             ),
             LengthOverflow { length_bytes } => {
                 write!(f, "peer announced a frame of {length_bytes} bytes, expected less than 2^63")
+            }
+            LengthZero => {
+                f.write_str("peer sent a ZMTP 1.0 frame of length 0, expected 1 for the flags")
             }
             MessageTooLong { length_bytes, limit_bytes } => write!(
                 f,
@@ -207,6 +227,9 @@ impl fmt::Display for ProtocolError {
             }
             IdentityReserved => f.write_str(
                 "peer announced an identity that starts with a zero byte, which is reserved",
+            ),
+            IdentityInParts => f.write_str(
+                "peer sent an identity that announces more parts, expected a single frame",
             ),
             Unauthentic => {
                 f.write_str("peer sent a frame that its security mechanism did not seal")

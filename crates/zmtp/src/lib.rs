@@ -2,8 +2,8 @@
 //!
 //! This crate knows nothing of sockets, threads, clocks or random numbers. A caller owns the
 //! stream and hands its bytes to a [`Connection`]; the connection says what they mean and which
-//! bytes to send back. It speaks ZMTP 3.1 and 3.0 ([RFC 37], [RFC 23]) and recognises older peers,
-//! which it refuses with [`ProtocolError::UnsupportedVersion`].
+//! bytes to send back. It speaks ZMTP 3.1 and 3.0 ([RFC 37], [RFC 23]), and with older peers, which
+//! know no security, 2.0 and 1.0 ([RFC 15], [RFC 13]).
 //!
 //! * [`wire`]: the formats, one module each: greeting, frame, command, metadata.
 //! * [`mechanism`]: what happens between the greeting and the first message.
@@ -38,6 +38,8 @@
 //! # Ok::<(), oxmq_zmtp::ProtocolError>(())
 //! ```
 //!
+//! [RFC 13]: https://rfc.zeromq.org/spec/13/
+//! [RFC 15]: https://rfc.zeromq.org/spec/15/
 //! [RFC 23]: https://rfc.zeromq.org/spec/23/
 //! [RFC 37]: https://rfc.zeromq.org/spec/37/
 #![forbid(unsafe_code)]

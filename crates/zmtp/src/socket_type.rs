@@ -71,6 +71,16 @@ impl SocketType {
         }
     }
 
+    /// The number in the C API, which is also what ZMTP 2.0 sends.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The type with this [`number`](Self::number).
+    pub fn from_number(number: u8) -> Option<SocketType> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
     /// Whether a socket of this type accepts a peer of type `peer`.
     ///
     /// The table of RFC 37, "The Socket-Type Property", which is also libzmq's. It is symmetric.
@@ -115,6 +125,16 @@ mod tests {
         for unknown in [&b""[..], b"pair", b"PAIR\0", b"PUBS", b"SERVER"] {
             assert_eq!(SocketType::from_name(unknown), None);
         }
+    }
+
+    #[test]
+    fn numbers_are_the_places_in_the_list() {
+        for (at, socket_type) in SocketType::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(socket_type.number()), at);
+            assert_eq!(SocketType::from_number(at as u8), Some(socket_type));
+        }
+        assert_eq!(SocketType::from_number(12), None);
+        assert_eq!((SocketType::Push.number(), SocketType::Sub.number()), (8, 2));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a peer may send to break us, and how it is refused.
 mod common;
 
-use common::{Driver, opening, small};
-use oxmq_zmtp::{Config, Culprit, MechanismName, ProtocolError, SocketType, Version};
+use common::{Driver, message_v1, opening, opening_old, small};
+use oxmq_zmtp::{Config, Culprit, MechanismName, ProtocolError, SocketType};
 
 use ProtocolError::*;
 
@@ -48,24 +48,119 @@ fn traffic(frames: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn older_and_foreign_protocols() {
-    let version = |major| UnsupportedVersion { version: Version { major, minor: 0 } };
-    let table: [(&[u8], ProtocolError); 8] = [
-        // ZMTP 1.0, an anonymous peer and one whose identity is long.
-        (b"\x01\x00", version(1)),
-        (b"\xFF\0\0\0\0\0\0\x01\x01\x00", version(1)),
-        // L1488: a ZMTP 1.0 length near 2^64.
-        (b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xDA\x00", version(1)),
-        // L783: peers of the 2.x series, by their revision.
-        (b"\xFF\0\0\0\0\0\0\0\x01\x7F\x00", version(1)),
-        (b"\xFF\0\0\0\0\0\0\0\x01\x7F\x01\x07", version(2)),
-        (b"\xFF\0\0\0\0\0\0\0\x01\x7F\x02\x07", version(2)),
-        (b"GET / HTTP/1.1\r\n", version(1)),
-        (b"\x16\x03\x01", version(1)),
+fn other_protocols() {
+    let table: [(&[u8], &[u8]); 9] = [
+        (b"GET / HTTP/1.1\r\n", b"GE"),
+        (b"\x16\x03\x01", b"\x16\x03"),
+        (b"SSH-2.0-OpenSSH", b"SS"),
+        (b"*1\r\n$4\r\nPING", b"*1"),
+        (b"\n\n\n\n", b"\n\n"),
+        (b"\0\0\0\0", b"\0"),
+        (b"\xFF\0\0\0\0\0\0\0\x09\x04hi", b"\xFF\0\0\0\0\0\0\0\x09\x04"),
+        (b"\xFF\0\0\0\0\0\0\0\0\0", b"\xFF\0\0\0\0\0\0\0\0\0"),
+        (b"\xFF\0\0\0\0\0\0\0\0\x80", b"\xFF\0\0\0\0\0\0\0\0\x80"),
+    ];
+    for (stream, start) in table {
+        let error = refused(stream);
+        assert_eq!(error, NotZmtp { start: start.to_vec() }, "{}", stream.escape_ascii());
+        assert!(error.to_string().contains(&start.escape_ascii().to_string()), "{error}");
+    }
+}
+
+#[test]
+fn bad_handshakes_of_old_peers() {
+    let greeting = |rest: &[u8]| [&b"\xFF\0\0\0\0\0\0\0\x01\x7F"[..], rest].concat();
+    let unknown = |name: &[u8]| UnknownSocketType { name: name.to_vec() };
+    let incompatible = |theirs| IncompatibleSocketType { ours: SocketType::Pull, theirs };
+    let table: [(Vec<u8>, ProtocolError); 20] = [
+        // ZMTP 1.0.
+        (b"\x01\x01".to_vec(), IdentityInParts),
+        (b"\x03\0\0a".to_vec(), IdentityReserved),
+        (message_v1(false, &[b'i'; 256]), IdentityTooLong { length_bytes: 256 }),
+        // L1488: a length near 2^64.
+        (
+            b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xDA\x00".to_vec(),
+            LengthOverflow { length_bytes: u64::MAX - 37 },
+        ),
+        (
+            b"\xFF\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x00".to_vec(),
+            IdentityTooLong { length_bytes: i64::MAX as usize - 1 },
+        ),
+        // L783: peers of the 2.x and 3.x series, by their revision.
+        (greeting(b"\x00\x01"), incompatible(SocketType::Pub)),
+        (greeting(b"\x01\x07"), incompatible(SocketType::Pull)),
+        (greeting(b"\x02\x03"), incompatible(SocketType::Req)),
+        (greeting(b"\x01\x0B"), incompatible(SocketType::Stream)),
+        (greeting(b"\x01\x0C"), unknown(b"12")),
+        (greeting(b"\x01\xFF"), unknown(b"255")),
+        (greeting(b"\x01\x08\x01\x01a"), IdentityInParts),
+        (greeting(b"\x01\x08\x04\x01a"), ReservedFlags { flags: 4, reserved: 0xFC }),
+        (greeting(b"\x01\x08\x80"), ReservedFlags { flags: 0x80, reserved: 0xFC }),
+        (greeting(b"\x01\x08\x02\0\0\0\0\0\0\x01\0"), IdentityTooLong { length_bytes: 256 }),
+        (greeting(b"\x01\x08\0\x02\0a"), IdentityReserved),
+        (greeting(b"\0\x08\0"), LengthZero),
+        (greeting(b"\0\x08\x02\x02a"), ReservedFlags { flags: 2, reserved: 0xFE }),
+        (greeting(b"\0\x08\x02\x01a"), IdentityInParts),
+        (greeting(b"\0\x08\x03\0\0a"), IdentityReserved),
     ];
     for (stream, error) in table {
-        assert_eq!(refused(stream), error, "{}", stream.escape_ascii());
+        assert_eq!(refused(&stream), error, "{}", stream.escape_ascii());
     }
+}
+
+#[test]
+fn bad_frames_of_old_peers() {
+    let too_long = MessageTooLong { length_bytes: 1001, limit_bytes: 1000 };
+    let v1: [(&[u8], ProtocolError); 9] = [
+        (b"\0", LengthZero),
+        (b"\xFF\0\0\0\0\0\0\0\0", LengthZero),
+        (b"\x01\x02", ReservedFlags { flags: 2, reserved: 0xFE }),
+        (b"\x05\x80", ReservedFlags { flags: 0x80, reserved: 0xFE }),
+        (b"\xFF\0\0\0\0\0\0\0\x01\x04", ReservedFlags { flags: 4, reserved: 0xFE }),
+        (b"\xFF\0\0\0\0\0\0\x03\xEA", too_long.clone()),
+        (b"\xFF\x80\0\0\0\0\0\0\0", LengthOverflow { length_bytes: 1 << 63 }),
+        // L1488.
+        (b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xDA", LengthOverflow { length_bytes: u64::MAX - 37 }),
+        (
+            b"\x02\x01A\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+            LengthOverflow { length_bytes: u64::MAX },
+        ),
+    ];
+    for opening in [b"\x01\0".to_vec(), opening_old(0, SocketType::Push, b"me")] {
+        for (frames, error) in &v1 {
+            let stream = [&opening[..], frames].concat();
+            assert_eq!(refused(&stream), *error, "{}", stream.escape_ascii());
+        }
+    }
+    let v2: [(&[u8], ProtocolError); 5] = [
+        // Commands came with ZMTP 3.
+        (b"\x04\x06\x05READY", ReservedFlags { flags: 4, reserved: 0xFC }),
+        (b"\x06", ReservedFlags { flags: 6, reserved: 0xFC }),
+        (b"\x08", ReservedFlags { flags: 8, reserved: 0xFC }),
+        (b"\x02\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", LengthOverflow { length_bytes: u64::MAX }),
+        (b"\x02\0\0\0\0\0\0\x03\xE9", too_long),
+    ];
+    for (frames, error) in v2 {
+        let stream = [&opening_old(1, SocketType::Push, b"")[..], frames].concat();
+        assert_eq!(refused(&stream), error, "{}", stream.escape_ascii());
+    }
+}
+
+/// Each is the start of something: nothing is said, and nothing allocated on the peer's word.
+#[test]
+fn old_peers_that_stop_in_the_middle() {
+    let v1 = [message_v1(false, b"identity"), message_v1(false, b"body")].concat();
+    let v0 = [opening_old(0, SocketType::Push, b"me"), message_v1(false, b"body")].concat();
+    let v2 = [opening_old(1, SocketType::Push, b"me"), b"\0\x04body".to_vec()].concat();
+    for stream in [v1, v0, v2] {
+        for length in 0..stream.len() {
+            let driver = Driver::fed(&small(SocketType::Pull), [&stream[..length]]);
+            assert!(driver.seen.len() < 2 && driver.failure().is_none(), "{length}");
+        }
+    }
+    let huge = b"\x01\0\xFF\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\0ab";
+    let driver = Driver::fed(&Config::new(SocketType::Pull), [&huge[..]]);
+    assert_eq!((driver.seen.len(), driver.failure()), (1, None));
 }
 
 #[test]
@@ -127,9 +222,9 @@ fn bad_handshakes() {
 #[test]
 fn bad_frames() {
     let table: [(&[u8], ProtocolError); 14] = [
-        (b"\x08", ReservedFlags { flags: 0x08 }),
-        (b"\x80\0", ReservedFlags { flags: 0x80 }),
-        (b"\xFF", ReservedFlags { flags: 0xFF }),
+        (b"\x08", ReservedFlags { flags: 0x08, reserved: 0xF8 }),
+        (b"\x80\0", ReservedFlags { flags: 0x80, reserved: 0xF8 }),
+        (b"\xFF", ReservedFlags { flags: 0xFF, reserved: 0xF8 }),
         (b"\x05\x06\x05READY", MoreOnCommand),
         (b"\x07", MoreOnCommand),
         // CVE-2019-6250: an 8-byte length near 2^64.

@@ -125,6 +125,7 @@ fn a_peer_may_keep_its_socket_type_to_itself() {
     let driver = Driver::fed(&Config::new(SocketType::Pull), [stream.as_slice()]);
     let peer = Peer {
         version: Version::OURS,
+        forwards_subscriptions: true,
         as_server: false,
         socket_type: None,
         identity: Vec::new(),

@@ -5,7 +5,7 @@ use oxmq_zmtp::mechanism::Progress;
 use oxmq_zmtp::wire::command::CommandView;
 use oxmq_zmtp::{
     Config, Connection, Decoded, Event, Limits, Mechanism, MechanismName, Opened, ProtocolError,
-    SocketType,
+    SocketType, Version,
 };
 
 /// "Encrypts" by inverting bits. The client says HELLO with its metadata, the server WELCOME with
@@ -174,4 +174,32 @@ fn what_is_not_sealed_or_was_changed_is_refused() {
     server.seal(false, b"hello", &mut wire);
     wire[4] ^= 1;
     assert_eq!(receive(&mut client, &wire), Err(ProtocolError::Unauthentic));
+}
+
+/// CVE-2014-9721: old peers know no security, and do not get past it.
+#[test]
+fn old_peers_are_refused() {
+    let signature = b"\xFF\0\0\0\0\0\0\0\x01\x7F";
+    let table: [(&[u8], u8); 5] = [
+        (b"\x01\0\x02\0A", 1),
+        (b"\xFF\0\0\0\0\0\0\x01\x00\0", 1),
+        (&[signature, &b"\0\x08\x01\0"[..]].concat(), 1),
+        (&[signature, &b"\x01\x08\0\0"[..]].concat(), 2),
+        (&[signature, &b"\x02\x08\0\0"[..]].concat(), 2),
+    ];
+    for (stream, major) in table {
+        for server in [false, true] {
+            let mechanism = Box::new(Inverting { metadata: None, server, done: false });
+            let config = Config::new(SocketType::Pull);
+            let mut connection = Connection::with_mechanism(config, mechanism);
+            let error = ProtocolError::UnsupportedVersion { version: Version { major, minor: 0 } };
+            assert!(error.to_string().contains("no security"), "{error}");
+            assert_eq!(connection.handle_handshake(stream), Err(error));
+            assert!(!connection.is_ready());
+            // Neither type nor identity was told.
+            let mut out = Vec::new();
+            connection.poll_transmit(&mut out);
+            assert!(out.len() <= 11, "{}", out.escape_ascii());
+        }
+    }
 }

@@ -6,8 +6,12 @@ use crate::wire::greeting::Version;
 /// The other end, as it presented itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// The version in its greeting; may be higher than ours.
+    /// The version in its greeting; may be higher than ours. 1.0 if there was none.
     pub version: Version,
+    /// Whether subscriptions are sent on the wire. Otherwise (ZMTP 1.0 without a greeting) the peer
+    /// filters by itself: one that subscribes wants everything, and one that publishes sends
+    /// everything.
+    pub forwards_subscriptions: bool,
     /// Whether it said that it is the server of the handshake.
     pub as_server: bool,
     /// Its socket type, compatible with ours; `None` if it did not say, which libzmq accepts, too.
@@ -15,7 +19,8 @@ pub struct Peer {
     /// Its identity, up to 255 bytes and not starting with a zero; empty if it has none. Only the
     /// types that [announce one](SocketType::announces_identity) should be believed.
     pub identity: Vec<u8>,
-    /// All of its properties, those above included, in the order of the wire; no name twice.
+    /// All of its properties, those above included, in the order of the wire; no name twice. None
+    /// before ZMTP 3.0.
     pub metadata: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -23,7 +28,7 @@ pub struct Peer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded<'a> {
     /// Too little to say anything: come back with more bytes behind these. At most
-    /// [`inline_bytes_max`](super::Limits::inline_bytes_max) + 8 bytes of input are incomplete.
+    /// [`inline_bytes_max`](super::Limits::inline_bytes_max) + 9 bytes of input are incomplete.
     Incomplete,
     /// A part of a message.
     Message {

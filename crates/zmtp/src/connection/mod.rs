@@ -17,13 +17,15 @@
 //!    handshake nothing else may be sent; afterwards what it appends (a PONG) may go between any two
 //!    frames, of one message, too.
 //!
-//! Messages are sent without the connection, with [`wire::frame`](crate::wire::frame): in ZMTP 3
-//! with a transparent mechanism they look the same to every peer.
+//! Messages are sent without the connection, with [`wire::frame`](crate::wire::frame): with a
+//! transparent mechanism they look the same to every peer, except to those that
+//! [have frames of their own](Connection::frames_v1), of [`wire::frame_v1`](crate::wire::frame_v1).
 //!
 //! After an error every call in family 2 repeats it, and family 3 appends nothing more.
 
 mod config;
 mod event;
+mod old_peer;
 mod state;
 
 use std::mem;
@@ -32,6 +34,7 @@ use crate::ProtocolError;
 use crate::mechanism::{Mechanism, Null};
 use crate::wire::command::{self, Command};
 use crate::wire::frame;
+use crate::wire::frame_v1::{self, FrameLength};
 use crate::wire::greeting::Version;
 
 pub use config::{Config, Limits};
@@ -42,8 +45,8 @@ use state::{Context, State};
 #[derive(Debug)]
 pub struct Connection {
     /// One more than the longest body that [`decode`](Self::decode) may hand out without another
-    /// look: 0 unless the connection is ready and transparent, so that one comparison answers for
-    /// the state, the mechanism and the limit.
+    /// look: 0 unless the connection is ready and transparent, with frames of ZMTP 2 and 3, so that
+    /// one comparison answers for the state, the version, the mechanism and the limit.
     short_bytes_end: usize,
     state: State,
     mechanism: Box<dyn Mechanism>,
@@ -79,6 +82,11 @@ impl Connection {
             State::Ready(peer) => Some(peer),
             _ => None,
         }
+    }
+
+    /// Whether frames are those of ZMTP 1.0; not known before [`is_ready`](Self::is_ready).
+    pub fn frames_v1(&self) -> bool {
+        self.peer_version() == Some(Version::V1_0)
     }
 
     /// Why the connection cannot go on, if so.
@@ -206,7 +214,8 @@ impl Connection {
     }
 
     /// Appends a subscription to `prefix`, in the form that the peer knows: a SUBSCRIBE command, or
-    /// a message for ZMTP 3.0. Says whether it did: not before the connection is ready.
+    /// a message before ZMTP 3.1. Says whether it did: not before the connection is ready, and not
+    /// for a peer that [takes none](Peer::forwards_subscriptions).
     pub fn subscribe(&mut self, prefix: &[u8], out: &mut Vec<u8>) -> bool {
         self.send_subscription(true, prefix, out)
     }
@@ -229,7 +238,10 @@ impl Connection {
                 self.fail(ProtocolError::RefusedByUs { reason: reason.to_vec() });
                 true
             }
-            State::ExpectSignature(_) | State::ExpectRevision(_) | State::ExpectGreeting(_) => {
+            State::ExpectSignature(_)
+            | State::ExpectRevision(_)
+            | State::ExpectGreeting(_)
+            | State::ExpectIdentity(_) => {
                 self.fail(ProtocolError::RefusedByUs { reason: reason.to_vec() });
                 false
             }
@@ -237,14 +249,17 @@ impl Connection {
         }
     }
 
-    /// Appends a part of a message as a frame, in the form that the mechanism asks for.
+    /// Appends a part of a message as a frame, in the form that the peer and the mechanism ask for.
     ///
     /// With a transparent mechanism this is just the frame, which the caller can make as well.
     /// Appends nothing before the connection is ready.
     pub fn seal(&mut self, more: bool, body: &[u8], out: &mut Vec<u8>) {
         if self.is_ready() {
             let flags = if more { frame::MORE } else { 0 };
-            if self.mechanism.is_transparent() {
+            if self.frames_v1() {
+                frame_v1::append_header(more, body.len(), out);
+                out.extend_from_slice(body);
+            } else if self.mechanism.is_transparent() {
                 frame::append(flags, &[body], out);
             } else {
                 self.mechanism.seal(flags, body, out);
@@ -271,7 +286,15 @@ impl Connection {
     #[inline(never)]
     fn decode_other<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<'a>, ProtocolError> {
         self.check_ready()?;
-        self.decode_frame(input).map_err(|error| self.fail(error))
+        let decoded = match self.peer_version() {
+            Some(Version::V1_0) => self.decode_frame_v1(input),
+            Some(Version::V2_0) => input
+                .first()
+                .map_or(Ok(()), |&flags| old_peer::check_flags_v2(flags))
+                .and_then(|()| self.decode_frame(input)),
+            _ => self.decode_frame(input),
+        };
+        decoded.map_err(|error| self.fail(error))
     }
 
     fn decode_frame<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<'a>, ProtocolError> {
@@ -313,6 +336,21 @@ impl Connection {
         })
     }
 
+    fn decode_frame_v1<'a>(&self, input: &'a [u8]) -> Result<Decoded<'a>, ProtocolError> {
+        let Some(length) = FrameLength::parse(input)? else { return Ok(Decoded::Incomplete) };
+        let body_bytes = length.body_bytes;
+        self.check_message_bytes(body_bytes)?;
+        let Some(&flags) = input.get(length.length_bytes) else { return Ok(Decoded::Incomplete) };
+        frame_v1::check_flags(flags)?;
+        let (more, header_bytes) = (flags & frame::MORE != 0, length.header_bytes());
+        let body = length.frame_bytes().and_then(|end| input.get(header_bytes..end));
+        Ok(match body {
+            Some(body) => Decoded::Message { more, body, consumed: header_bytes + body.len() },
+            None if body_bytes <= self.config.limits.inline_bytes_max as u64 => Decoded::Incomplete,
+            None => Decoded::Large { more, header_bytes, body_bytes },
+        })
+    }
+
     fn act_on_command(&mut self, body: &[u8]) -> Result<Event, ProtocolError> {
         // libzmq drops a malformed command; we take it for the sign of a broken peer.
         Ok(match Command::parse(body)? {
@@ -338,9 +376,16 @@ impl Connection {
     }
 
     fn send_subscription(&mut self, subscribe: bool, prefix: &[u8], out: &mut Vec<u8>) -> bool {
-        let Some(version) = self.peer_version() else {
+        let Some(peer) = self.peer().filter(|peer| peer.forwards_subscriptions) else {
             return false;
         };
+        let version = peer.version;
+        if version == Version::V1_0 {
+            frame_v1::append_header(false, 1 + prefix.len(), out);
+            out.push(u8::from(subscribe));
+            out.extend_from_slice(prefix);
+            return true;
+        }
         match (version.has_traffic_commands(), subscribe) {
             (true, true) => self.send_command(Command::Subscribe { prefix }, out),
             (true, false) => self.send_command(Command::Cancel { prefix }, out),
@@ -392,7 +437,7 @@ impl Connection {
     }
 
     fn short_bytes_end(&self) -> usize {
-        if !self.is_ready() || !self.mechanism.is_transparent() {
+        if !self.is_ready() || !self.mechanism.is_transparent() || self.frames_v1() {
             return 0;
         }
         let bytes_max = self.config.limits.message_bytes_max.unwrap_or(u64::MAX);

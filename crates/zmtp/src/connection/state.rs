@@ -2,11 +2,12 @@
 
 use super::config::Config;
 use super::event::Peer;
+use super::old_peer::{self, OldPeer};
 use crate::mechanism::{Mechanism, Progress};
 use crate::wire::command::{Command, CommandView};
 use crate::wire::frame::{self, FrameHeader};
 use crate::wire::greeting::{
-    Era, GREETING_BYTES, Greeting, REVISION_BYTES, SIGNATURE_BYTES, Version,
+    Era, GREETING_BYTES, Greeting, MechanismName, REVISION_BYTES, SIGNATURE_BYTES, Version,
 };
 use crate::wire::metadata::{self, Metadata};
 use crate::{ProtocolError, SocketType};
@@ -18,16 +19,19 @@ use crate::{ProtocolError, SocketType};
 /// ------------------------------------------------------------------------------------
 ///  (start)           -                       signature (10)       ExpectSignature
 ///  ExpectSignature   FF, 8 bytes, odd byte   major version (1)    ExpectRevision
+///  ExpectSignature   another start (1 or 10) identity (0-255)     ExpectIdentity
 ///  ExpectRevision    a version of 3 or more  the rest (53)        ExpectGreeting
+///  ExpectRevision    a revision of 0 to 2    type, identity frame ExpectIdentity
 ///  ExpectGreeting    our mechanism           its first command    ExpectReady
 ///  ExpectReady       a handshake command     the answer, if any   ExpectReady
 ///  ExpectReady       the last of them        the answer, if any   Ready
+///  ExpectIdentity    type, identity frame    -                    Ready
 ///  Ready             traffic                 -                    Ready
 ///  any               anything else           -                    Failed
 /// ```
 ///
 /// The greeting leaves in pieces, as libzmq's does, because a ZMTP 1.0 peer takes the signature for
-/// the header of an identity frame, and a 2.0 peer expects its own greeting after the version.
+/// the header of an identity frame, and a 2.0 peer expects a socket type after the version.
 ///
 /// "Traffic" includes errors: the first one that a frame causes ends in Failed. A transition
 /// consumes the state it starts from; Failed is what remains when it does not complete.
@@ -37,6 +41,7 @@ pub(super) enum State {
     ExpectRevision(Received),
     ExpectGreeting(Received),
     ExpectReady(Handshake),
+    ExpectIdentity(OldPeer),
     Ready(Box<Peer>),
     Failed(ProtocolError),
 }
@@ -83,10 +88,19 @@ impl State {
     ) -> Result<(State, usize), ProtocolError> {
         match self {
             State::ExpectSignature(mut received) => {
-                let taken = received.take(input, SIGNATURE_BYTES);
+                // Where a first octet decides, those behind it may be traffic.
+                let first = received.octets().first().or(input.first()).copied();
+                let octets = if Era::decided_by_first(first) { 1 } else { SIGNATURE_BYTES };
+                let taken = received.take(input, octets);
                 let state = match Era::detect(received.octets()) {
                     Era::Undecided => State::ExpectSignature(received),
-                    Era::Unversioned => return Err(unsupported(1)),
+                    Era::Unversioned => {
+                        context.check_old_peer(Version::V1_0)?;
+                        let (config, out) = (context.config, &mut *context.out);
+                        let peer = OldPeer::without_greeting(received.octets(), config, out);
+                        // An anonymous one is known by now.
+                        State::expect_identity(peer, &[], config)?.0
+                    }
                     Era::Versioned | Era::Revision(_) => {
                         context.send_greeting(SIGNATURE_BYTES, REVISION_BYTES);
                         State::ExpectRevision(received)
@@ -96,22 +110,24 @@ impl State {
             }
             State::ExpectRevision(mut received) => {
                 let taken = received.take(input, REVISION_BYTES);
-                match Era::detect(received.octets()) {
-                    // libzmq says 0 for its implementation of ZMTP 1.0 and 1 for 2.0; RFC 37: "If
-                    // this is 1 or 2, we have a ZMTP 2.0 peer."
-                    Era::Revision(0) => return Err(unsupported(1)),
-                    Era::Revision(1 | 2) => return Err(unsupported(2)),
+                let Era::Revision(revision @ 0..3) = Era::detect(received.octets()) else {
                     // "A peer MUST accept higher protocol versions as valid."
-                    _ => context.send_greeting(REVISION_BYTES, GREETING_BYTES),
-                }
-                Ok((State::ExpectGreeting(received), taken))
+                    context.send_greeting(REVISION_BYTES, GREETING_BYTES);
+                    return Ok((State::ExpectGreeting(received), taken));
+                };
+                let version = old_peer::version_of(revision);
+                context.check_old_peer(version)?;
+                let (config, out) = (context.config, &mut *context.out);
+                let peer = OldPeer::with_greeting(version, config, out);
+                Ok((State::ExpectIdentity(peer), taken))
             }
             State::ExpectGreeting(mut received) => {
                 let taken = received.take(input, GREETING_BYTES);
                 if received.length < GREETING_BYTES {
                     return Ok((State::ExpectGreeting(received), taken));
                 }
-                let greeting = Greeting::parse(&received.octets).ok_or_else(|| unsupported(2))?;
+                let greeting =
+                    Greeting::parse(&received.octets).ok_or_else(|| received.not_zmtp())?;
                 let ours = context.mechanism.name();
                 // "If the mechanism that the peer received does not exactly match the mechanism it
                 // sent, it MUST close the connection."
@@ -140,14 +156,33 @@ impl State {
                 };
                 Ok((state, taken))
             }
+            State::ExpectIdentity(peer) => State::expect_identity(peer, input, context.config),
             State::Ready(_) | State::Failed(_) => Ok((self, 0)),
         }
+    }
+
+    fn expect_identity(
+        mut peer: OldPeer,
+        input: &[u8],
+        config: &Config,
+    ) -> Result<(State, usize), ProtocolError> {
+        let (taken, complete) = peer.take(input, config)?;
+        let state = if complete {
+            State::Ready(Box::new(peer.finish()?))
+        } else {
+            State::ExpectIdentity(peer)
+        };
+        Ok((state, taken))
     }
 }
 
 impl Received {
     fn octets(&self) -> &[u8] {
         self.octets.get(..self.length).unwrap_or(&self.octets)
+    }
+
+    fn not_zmtp(&self) -> ProtocolError {
+        ProtocolError::NotZmtp { start: self.octets().to_vec() }
     }
 
     /// Moves bytes from `input` until there are `length` of them; the answer is how many moved.
@@ -208,6 +243,7 @@ impl Handshake {
         let metadata = self.metadata.unwrap_or_default();
         Ok(Peer {
             version: self.version,
+            forwards_subscriptions: true,
             as_server: self.as_server,
             socket_type: check_socket_type(config.socket_type, &metadata)?,
             identity: check_identity(&metadata)?,
@@ -219,12 +255,20 @@ impl Handshake {
 impl Context<'_> {
     fn greeting(&self) -> [u8; GREETING_BYTES] {
         let greeting = Greeting {
-            padding: self.config.identity.len() as u64 + 1,
+            padding: old_peer::identity(self.config).len() as u64 + 1,
             version: Version::OURS,
             mechanism: self.mechanism.name(),
             as_server: self.config.as_server && self.mechanism.has_roles(),
         };
         greeting.emit()
+    }
+
+    /// Refuses a peer that knows no security where there is some to be had.
+    fn check_old_peer(&self, version: Version) -> Result<(), ProtocolError> {
+        if self.mechanism.name() != MechanismName::NULL {
+            return Err(ProtocolError::UnsupportedVersion { version });
+        }
+        Ok(())
     }
 
     fn send_greeting(&mut self, from: usize, to: usize) {
@@ -289,8 +333,4 @@ fn check_identity(metadata: &Metadata) -> Result<Vec<u8>, ProtocolError> {
         return Err(ProtocolError::IdentityReserved);
     }
     Ok(identity.to_vec())
-}
-
-fn unsupported(major: u8) -> ProtocolError {
-    ProtocolError::UnsupportedVersion { version: Version { major, minor: 0 } }
 }

@@ -205,7 +205,7 @@ pub fn legacy_subscription(body: &[u8]) -> Option<(bool, &[u8])> {
     }
 }
 
-/// Appends a subscription (`true`) or its cancellation as ZMTP 3.0 and older send it.
+/// Appends a subscription (`true`) or its cancellation as ZMTP 3.0 and 2.0 send it.
 pub fn emit_legacy_subscription(subscribe: bool, prefix: &[u8], out: &mut Vec<u8>) {
     frame::append(0, &[&[u8::from(subscribe)], prefix], out);
 }

@@ -149,7 +149,7 @@ pub fn write_header(more: bool, body_bytes: usize, out: &mut [u8; HEADER_BYTES_M
 pub fn check_flags(flags: u8) -> Result<(), ProtocolError> {
     if flags & RESERVED != 0 {
         // "Bits 7-3 are reserved for future use and MUST be zero."
-        return Err(ProtocolError::ReservedFlags { flags });
+        return Err(ProtocolError::ReservedFlags { flags, reserved: RESERVED });
     }
     if flags & (COMMAND | MORE) == COMMAND | MORE {
         // "This bit SHALL be zero on command frames."

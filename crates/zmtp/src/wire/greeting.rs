@@ -48,6 +48,11 @@ impl Version {
     /// The version that this crate announces.
     pub const OURS: Version = Version { major: 3, minor: 1 };
 
+    /// ZMTP 2.0: a socket type and an identity instead of a security handshake.
+    pub const V2_0: Version = Version { major: 2, minor: 0 };
+    /// ZMTP 1.0, with a framing of its own.
+    pub const V1_0: Version = Version { major: 1, minor: 0 };
+
     /// Whether peers of this version know the commands SUBSCRIBE, CANCEL, PING and PONG.
     pub fn has_traffic_commands(self) -> bool {
         self >= Version { major: 3, minor: 1 }
@@ -120,6 +125,11 @@ pub enum Era {
 }
 
 impl Era {
+    /// Whether a stream that begins with this octet is [`Unversioned`](Self::Unversioned) already.
+    pub(crate) fn decided_by_first(first: Option<u8>) -> bool {
+        first.is_some_and(|first| first != SIGNATURE_FIRST)
+    }
+
     /// Looks at the start of a stream.
     ///
     /// RFC 37, "Detecting ZMTP 1.0 and 2.0 Peers": a first octet other than FF, or a tenth octet

@@ -5,5 +5,6 @@
 
 pub mod command;
 pub mod frame;
+pub mod frame_v1;
 pub mod greeting;
 pub mod metadata;

@@ -104,7 +104,7 @@ impl Driver {
         let inline_bytes_max = self.connection.config().limits.inline_bytes_max;
         let taken = match self.connection.decode(&self.unread)? {
             Decoded::Incomplete => {
-                assert!(self.unread.len() <= inline_bytes_max + 8, "too long to be incomplete");
+                assert!(self.unread.len() <= inline_bytes_max + 9, "too long to be incomplete");
                 return Ok(false);
             }
             Decoded::Message { more, body, consumed } => {
@@ -180,6 +180,33 @@ pub fn opening(minor: u8, socket_type: &str) -> Vec<u8> {
     body.push(socket_type.len() as u8);
     body.extend(socket_type.as_bytes());
     out.extend([4, body.len() as u8]);
+    out.extend(body);
+    out
+}
+
+/// What a ZMTP 2.0 peer (revision 1), or one of revision 0, sends first.
+pub fn opening_old(revision: u8, socket_type: SocketType, identity: &[u8]) -> Vec<u8> {
+    let mut out = vec![0xFF, 0, 0, 0, 0, 0, 0];
+    out.extend((identity.len() as u16 + 1).to_be_bytes());
+    out.extend([0x7F, revision, socket_type.number()]);
+    match revision {
+        0 => out.extend(message_v1(false, identity)),
+        _ => out.extend(message(false, identity)),
+    }
+    out
+}
+
+/// Frames `body` as a part of a message, for ZMTP 1.0.
+pub fn message_v1(more: bool, body: &[u8]) -> Vec<u8> {
+    let mut out = match u8::try_from(body.len() + 1) {
+        Ok(length @ 0..=254) => vec![length],
+        _ => {
+            let mut out = vec![0xFF];
+            out.extend((body.len() as u64 + 1).to_be_bytes());
+            out
+        }
+    };
+    out.push(u8::from(more));
     out.extend(body);
     out
 }
