@@ -54,6 +54,8 @@ pub enum OptionValue {
 pub enum Range {
     /// These integers.
     Int(RangeInclusive<i64>),
+    /// These milliseconds, rounded down to tenths of a second.
+    Tenths(RangeInclusive<i64>),
     /// True or false.
     Bool,
     /// Up to 255 bytes, the first of them not zero: such names are ØMQ's own.
@@ -173,7 +175,7 @@ impl Options {
         if !spec.range.contains(&value) {
             return Err(OptionError::OutOfRange { option, value, expected: &spec.range });
         }
-        let put = (spec.put)(self, value);
+        let put = (spec.put)(self, spec.range.round(value));
         debug_assert!(put, "{option} has values of its default's type");
         Ok(())
     }
@@ -183,7 +185,9 @@ impl Range {
     /// Whether the option takes `value`, which is of the right type.
     fn contains(&self, value: &OptionValue) -> bool {
         match (self, value) {
-            (Range::Int(range), OptionValue::I32(value)) => range.contains(&i64::from(*value)),
+            (Range::Int(range) | Range::Tenths(range), OptionValue::I32(value)) => {
+                range.contains(&i64::from(*value))
+            }
             (Range::Int(range), OptionValue::I64(value)) => range.contains(value),
             (Range::Bool, OptionValue::Bool(_)) => true,
             (Range::Bytes, OptionValue::Bytes(_)) => true,
@@ -191,6 +195,14 @@ impl Range {
                 id.len() <= ROUTING_ID_BYTES_MAX && id.first() != Some(&0)
             }
             _ => false,
+        }
+    }
+
+    /// The value that is kept of one in range.
+    fn round(&self, value: OptionValue) -> OptionValue {
+        match (self, value) {
+            (Range::Tenths(_), OptionValue::I32(ms)) => OptionValue::I32(ms - ms % 100),
+            (_, value) => value,
         }
     }
 }
@@ -365,7 +377,7 @@ options! {
     /// ROUTER: whether a message for an identity that no peer has is refused with
     /// `HostUnreachable`, and one for a peer that is full waits or is refused with `Again`.
     ///
-    /// Default: false, such messages are dropped.
+    /// Default: false, such messages are dropped. With it on, every send may be refused.
     ROUTER_MANDATORY = 33, router_mandatory: Bool(bool) = false, Range::Bool;
 
     /// ROUTER: whether a new peer takes over an identity that another bears, whose connection is
@@ -375,21 +387,21 @@ options! {
     /// own word.
     ROUTER_HANDOVER = 56, router_handover: Bool(bool) = false, Range::Bool;
 
-    /// ROUTER: whether the application is told who comes (1), who goes (2), or both (3), by a
-    /// message of two parts: the identity, and an empty one. At most RCVHWM of them wait.
+    /// ROUTER: whether the application is told who comes (1), who goes (2), or both (3), as a number,
+    /// by a message of two parts: the identity, and an empty one. At most RCVHWM of them wait.
     ///
-    /// Default: 0, it is not.
+    /// Default: 0, it is not. Who does not expect such messages takes them for the peers' own.
     ROUTER_NOTIFY = 97, router_notify: I32(i32) = 0, Range::Int(0..=3);
 
     /// XPUB: whether every subscription is received, not only the first to a prefix.
     ///
-    /// Default: false.
+    /// Default: false. With it on, many subscribers to one prefix are many messages.
     XPUB_VERBOSE = 40, xpub_verbose: Bool(bool) = false, Range::Bool;
 
     /// XPUB: whether every subscription and every end of one is received, not only the first and
     /// the last of a prefix.
     ///
-    /// Default: false.
+    /// Default: false. With it on, many subscribers to one prefix are many messages.
     XPUB_VERBOSER = 78, xpub_verboser: Bool(bool) = false, Range::Bool;
 
     /// XPUB: whether a message that a peer has no room for waits, or is refused with `Again`, for
@@ -401,7 +413,7 @@ options! {
     /// XPUB: whether subscriptions are only received, and take effect by what the application then
     /// does: `subscribe` and `unsubscribe` are for the peer whose subscription was received last.
     ///
-    /// Default: false.
+    /// Default: false. With it on, peers get nothing that the application does not see to.
     XPUB_MANUAL = 71, xpub_manual: Bool(bool) = false, Range::Bool;
 
     /// XPUB: a message sent to each new peer. Empty is none.
@@ -412,13 +424,13 @@ options! {
     /// XPUB, SUB: whether messages go to the peers, or reach the application, that have subscribed
     /// to no prefix of them. Set it on both sides.
     ///
-    /// Default: false.
+    /// Default: false. On one side alone, both together leave nothing to receive.
     INVERT_MATCHING = 74, invert_matching: Bool(bool) = false, Range::Bool;
 
     /// XSUB: whether every end of a subscription is said to the publishers, not only the last of a
     /// prefix.
     ///
-    /// Default: false.
+    /// Default: false. With it on, publishers hear of ends whose beginnings they never heard of.
     XSUB_VERBOSE_UNSUBSCRIBE = 115, xsub_verbose_unsubscribe: Bool(bool) = false, Range::Bool;
 
     /// REQ, DEALER, ROUTER: whether each new connection begins with an empty message, by which a
@@ -426,6 +438,62 @@ options! {
     ///
     /// Default: false. Other types of peers receive the empty message as one.
     PROBE_ROUTER = 51, probe_router: Bool(bool) = false, Range::Bool;
+
+    /// How often a PING asks the peer for a sign of life, in milliseconds; 0 is never. Peers before
+    /// ZMTP 3.1 do not know it, and are not asked.
+    ///
+    /// Default: 0. Too short costs traffic and wake-ups on idle connections; without it, a peer that
+    /// vanished without a word is noticed only when the system gives up on it.
+    HEARTBEAT_IVL = 75, heartbeat_ivl: I32(i32) = 0, COUNT;
+
+    /// What the PINGs tell the peer: to take us for dead when it hears nothing for this long, in
+    /// milliseconds, rounded down to tenths of a second; 0 is no such hint.
+    ///
+    /// Default: 0. Less than HEARTBEAT_IVL makes the peer disconnect between two PINGs.
+    HEARTBEAT_TTL = 76, heartbeat_ttl: I32(i32) = 0, Range::Tenths(0..=6_553_599);
+
+    /// How long a peer may be silent after a PING before its connection is ended, in milliseconds;
+    /// 0 is for ever, −1 is as long as HEARTBEAT_IVL. Whatever it sends is a sign of life.
+    ///
+    /// Default: -1. Too short ends the connections of peers that are merely busy, or that read
+    /// nothing because their queues are full.
+    HEARTBEAT_TIMEOUT = 77, heartbeat_timeout: I32(i32) = -1, COUNT_OR_MINUS_1;
+
+    /// How long the making of a tcp or ipc connection may take, in milliseconds; 0 leaves it to
+    /// HANDSHAKE_IVL and the system.
+    ///
+    /// Default: 0. Too short never reaches peers behind slow links; too long waits for hosts that
+    /// are gone.
+    CONNECT_TIMEOUT = 79, connect_timeout: I32(i32) = 0, COUNT;
+
+    /// The type of service of IPv4 packets, and the traffic class of IPv6 packets, as a number.
+    ///
+    /// Default: 0, the system's choice. A value that the network reserves gets packets dropped.
+    TOS = 57, tos: I32(i32) = 0, COUNT;
+
+    /// Whether the system probes idle tcp connections (`SO_KEEPALIVE`), as a number: 1 is on, 0 is
+    /// off, −1 leaves the system's choice.
+    ///
+    /// Default: -1. Without it, or HEARTBEAT_IVL, a peer that vanished is noticed only by sending.
+    TCP_KEEPALIVE = 34, tcp_keepalive: I32(i32) = -1, Range::Int(-1..=1);
+
+    /// How many probes may go unanswered before the connection is ended (`TCP_KEEPCNT`), in probes;
+    /// −1 leaves the system's choice. Counts only where TCP_KEEPALIVE is not −1.
+    ///
+    /// Default: -1. Too few end connections that lost a packet or two.
+    TCP_KEEPALIVE_CNT = 35, tcp_keepalive_cnt: I32(i32) = -1, COUNT_OR_MINUS_1;
+
+    /// After how much silence probing begins (`TCP_KEEPIDLE`), in seconds; −1 leaves the system's
+    /// choice. Counts only where TCP_KEEPALIVE is not −1.
+    ///
+    /// Default: -1. Too short costs traffic on idle connections; too long notices late.
+    TCP_KEEPALIVE_IDLE = 36, tcp_keepalive_idle: I32(i32) = -1, COUNT_OR_MINUS_1;
+
+    /// How long after one probe the next one follows (`TCP_KEEPINTVL`), in seconds; −1 leaves the
+    /// system's choice. Counts only where TCP_KEEPALIVE is not −1.
+    ///
+    /// Default: -1. Too short ends connections in a short outage; too long notices late.
+    TCP_KEEPALIVE_INTVL = 37, tcp_keepalive_intvl: I32(i32) = -1, COUNT_OR_MINUS_1;
 
     /// Whether a thread blocked in a call may look again for some microseconds before it sleeps.
     /// Ours; libzmq has nothing of the kind.
@@ -494,6 +562,9 @@ impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Range::Int(range) => write!(f, "{} to {}", range.start(), range.end()),
+            Range::Tenths(range) => {
+                write!(f, "{} to {} (in tenths of a second)", range.start(), range.end())
+            }
             Range::Bool => f.write_str("true or false"),
             Range::RoutingId => {
                 write!(f, "at most {ROUTING_ID_BYTES_MAX} bytes, the first of them not zero")

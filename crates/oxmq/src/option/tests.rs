@@ -13,11 +13,19 @@ fn samples(spec: &OptionSpec) -> (Vec<OptionValue>, Vec<OptionValue>) {
             let (start, end) = (*range.start(), *range.end());
             (i32s(&[start, end]), i32s(&[start - 1, end + 1, i64::from(i32::MIN)]))
         }
+        (Range::Tenths(range), OptionValue::I32(_)) => {
+            let (start, end) = (*range.start() as i32, *range.end() as i32);
+            (
+                vec![start.into(), (end - end % 100).into()],
+                vec![(start - 1).into(), (end + 1).into()],
+            )
+        }
         (Range::Int(range), OptionValue::I64(_)) => (
             vec![(*range.start()).into(), (*range.end()).into()],
             vec![(range.start() - 1).into(), i64::MIN.into()],
         ),
         (Range::Bool, OptionValue::Bool(_)) => (vec![false.into(), true.into()], vec![]),
+        (Range::Bytes, OptionValue::Bytes(_)) => (vec![vec![].into(), vec![0; 300].into()], vec![]),
         (Range::RoutingId, OptionValue::Bytes(_)) => (
             vec![vec![].into(), b"\x01\0".to_vec().into(), vec![7; 255].into()],
             vec![b"\0".to_vec().into(), b"\0a".to_vec().into(), vec![7; 256].into()],
@@ -53,7 +61,15 @@ fn docs_give_meaning_unit_and_default() {
         assert_eq!(rest[..end], default, "{spec:?}");
         assert_eq!(meaning.contains("Read only."), spec.range == Range::ReadOnly, "{spec:?}");
         if let Range::Int(_) = spec.range {
-            let units = ["in messages", "in milliseconds", "in bytes", "in connections"];
+            let units = [
+                "in messages",
+                "in milliseconds",
+                "in seconds",
+                "in bytes",
+                "in connections",
+                "in probes",
+                "as a number",
+            ];
             let meaning = meaning.replace('\n', "");
             assert!(units.iter().any(|unit| meaning.contains(unit)), "{spec:?}");
         }
@@ -122,4 +138,15 @@ fn typed_options_read_and_write_their_fields() {
     let error = options.set(LINGER, -2).unwrap_err();
     assert_eq!(error.to_string(), "option LINGER: -2 is out of range; expected -1 to 2147483647");
     assert_eq!(options.set(TYPE, 1), Err(OptionError::ReadOnly { option: "TYPE" }));
+}
+
+#[test]
+fn tenths_of_a_second_are_rounded_down() {
+    let mut options = Options::default();
+    for (set, kept) in [(99, 0), (100, 100), (199, 100), (6_553_599, 6_553_500)] {
+        options.set(HEARTBEAT_TTL, set).unwrap();
+        assert_eq!(options.get(HEARTBEAT_TTL), kept);
+    }
+    let error = options.set(HEARTBEAT_TTL, 6_553_600).unwrap_err();
+    assert!(error.to_string().contains("0 to 6553599 (in tenths of a second)"), "{error}");
 }

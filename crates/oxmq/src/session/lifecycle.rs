@@ -19,13 +19,14 @@ use std::time::Duration;
 use oxmq_zmtp::{Config, Connection};
 
 use super::receive_buffer::INLINE_BYTES_MAX;
+use super::transcoder::Transcoder;
 use super::{Failure, Inner, Origin, Phase, Session, order};
 use crate::drive::Work;
 use crate::endpoint::Endpoint;
 use crate::option::Options;
 use crate::reactor::Reactor;
 use crate::socket::core::Core;
-use crate::sys::{self, Instant, Interest, SockAddr};
+use crate::sys::{self, Fd, Instant, Interest, SockAddr};
 use crate::transport;
 
 /// How long a closing connection waits for the peer's end of stream, so that bytes that still
@@ -47,6 +48,7 @@ impl Session {
             self.take_orders(inner, reactor);
             self.check_deadlines(inner, reactor);
             self.pump(inner, work, &mut garbage);
+            self.beat(inner, reactor, &mut garbage);
             self.check_broken(inner, reactor, &mut garbage);
             self.check_closing(inner, reactor, &mut garbage);
             let ended = !ended_before && matches!(inner.phase, Phase::Ended);
@@ -90,6 +92,13 @@ impl Session {
     }
 
     fn check_deadlines(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
+        if let Phase::Connecting(_) = inner.phase
+            && inner.connect_deadline.is_some_and(|deadline| deadline <= Instant::now())
+        {
+            let after = Duration::from_millis(inner.options.connect_timeout.max(0) as u64);
+            inner.break_off(self, Failure::NotConnected(after));
+            return;
+        }
         if inner.deadline.is_none_or(|deadline| Instant::now() < deadline) {
             return;
         }
@@ -169,7 +178,9 @@ impl Session {
         } else {
             Duration::ZERO
         };
-        inner.attempts = inner.attempts.saturating_add(1);
+        if addresses.is_empty() {
+            inner.attempts = inner.attempts.saturating_add(1);
+        }
         self.set_deadline(inner, reactor, delay);
     }
 
@@ -182,6 +193,7 @@ impl Session {
     /// A descriptor is there: its greeting goes out as soon as it can.
     fn shake_hands(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
         let Some(fd) = inner.phase.fd() else { return };
+        tune(fd, &inner.options);
         let interest = Interest { read: true, write: matches!(inner.phase, Phase::Connecting(_)) };
         if let Err(error) = self.group.watch_new(fd, self.key, interest) {
             inner.break_off(self, Failure::System(error));
@@ -196,31 +208,49 @@ impl Session {
         if let Ok(handshake_ms @ 1..) = u64::try_from(inner.options.handshake_ivl) {
             self.set_deadline(inner, reactor, Duration::from_millis(handshake_ms));
         }
+        inner.connect_deadline = None;
+        if let Phase::Connecting(_) = inner.phase
+            && let Ok(connect_ms @ 1..) = u64::try_from(inner.options.connect_timeout)
+        {
+            let deadline = Instant::now() + Duration::from_millis(connect_ms);
+            inner.connect_deadline = Some(deadline);
+            reactor.set_timer(deadline, self);
+        }
     }
 
     /// Feeds the handshake. True: it is done, and the connection has its pipe.
     pub(super) fn handshake(self: &Arc<Self>, inner: &mut Inner) -> Result<bool, Failure> {
         let Some(zmtp) = &mut inner.zmtp else { return Ok(false) };
         let taken = zmtp.handle_handshake(inner.received.bytes()).map_err(Failure::Protocol)?;
-        let peer = zmtp.peer().map(|peer| peer.identity.clone());
+        let frames_v1 = zmtp.frames_v1();
+        let peer = zmtp.peer().map(|peer| (peer.identity.clone(), peer.forwards_subscriptions));
         inner.received.consume(taken);
-        let Some(identity) = peer else { return Ok(false) };
+        let Some((identity, forwards_subscriptions)) = peer else { return Ok(false) };
         let core = self.core.upgrade();
         match inner.origin {
             // A closed socket is not told; what it had sent still goes out.
             Origin::Connect { .. } => {
-                if core.is_some_and(|core| !core.connected(self, self.pipe(), &identity)) {
+                if core.as_ref().is_some_and(|core| !core.connected(self, self.pipe(), &identity)) {
                     return Err(Failure::Refused);
                 }
             }
             Origin::Accepted => {
-                let ends = core.and_then(|core| core.attach(self, &identity));
+                let ends = core.as_ref().and_then(|core| core.attach(self, &identity));
                 let ends = ends.ok_or(Failure::Refused)?;
                 self.set_pipe(ends.pipe);
                 inner.out = Some(ends.out);
                 inner.input = Some(ends.input);
             }
         }
+        if let Some(core) = core.filter(|core| core.takes_subscriptions) {
+            inner.takes_subscriptions = forwards_subscriptions;
+            if !forwards_subscriptions {
+                // Such a peer filters by itself.
+                core.peer_subscription(self.pipe(), true, b"");
+            }
+        }
+        inner.transcoder = frames_v1.then(Box::<Transcoder>::default);
+        inner.start_heartbeats();
         inner.deadline = None;
         inner.attempts = 0;
         if let Phase::Handshake(fd) = mem::replace(&mut inner.phase, Phase::Offline) {
@@ -247,6 +277,8 @@ impl Session {
         inner.zmtp = None;
         inner.control = Vec::new();
         inner.control_sent = 0;
+        inner.transcoder = None;
+        inner.heartbeat = None;
         inner.received.clear();
         inner.large = None;
         inner.in_multipart = false;
@@ -321,6 +353,8 @@ impl Session {
         inner.phase = Phase::Ended;
         inner.deadline = None;
         inner.zmtp = None;
+        inner.transcoder = None;
+        inner.heartbeat = None;
         inner.received.clear();
         if let Some(mut out) = inner.out.take() {
             out.discard(garbage);
@@ -348,13 +382,30 @@ impl Session {
 fn reconnect_delay(options: &Options, attempts: u32) -> Option<Duration> {
     let first_ms = u64::try_from(options.reconnect_ivl).ok()?;
     let max_ms = u64::try_from(options.reconnect_ivl_max).unwrap_or(0);
-    let base_ms = if max_ms > first_ms {
-        first_ms.saturating_mul(1 << attempts.min(20)).min(max_ms)
-    } else {
-        first_ms
-    };
     let jitter_ms = if first_ms > 0 { sys::random_u64() % first_ms } else { 0 };
-    Some(Duration::from_millis(base_ms + jitter_ms))
+    let delay_ms = if max_ms > first_ms {
+        // No overflow: both are below 2^31.
+        ((first_ms << attempts.min(31)) + jitter_ms).min(max_ms)
+    } else {
+        first_ms + jitter_ms
+    };
+    Some(Duration::from_millis(delay_ms))
+}
+
+/// Applies what the options say about tcp. Over ipc the system refuses it, which harms nothing.
+fn tune(fd: &Fd, options: &Options) {
+    if options.tcp_keepalive != -1 {
+        sys::set_keepalive(
+            fd,
+            options.tcp_keepalive == 1,
+            options.tcp_keepalive_cnt,
+            options.tcp_keepalive_idle,
+            options.tcp_keepalive_intvl,
+        );
+    }
+    if options.tos != 0 {
+        sys::set_type_of_service(fd, options.tos);
+    }
 }
 
 impl Inner {

@@ -4,9 +4,11 @@
 //! the session's own I/O thread does (connecting, deadlines, ending) is in [`lifecycle`]; what
 //! every driver does (read, decode, write) in [`pump`].
 
+mod heartbeat;
 mod lifecycle;
 mod pump;
 mod receive_buffer;
+mod transcoder;
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -14,6 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use oxmq_zmtp::Connection;
 use parking_lot::Mutex;
@@ -29,7 +32,12 @@ use crate::socket::pipes::PipeId;
 use crate::sys::{Fd, Instant, Interest};
 use crate::{Message, SocketType};
 
+use heartbeat::Heartbeat;
 use receive_buffer::ReceiveBuffer;
+use transcoder::Transcoder;
+
+/// The most that one write takes from the arena. Arbitrary; a socket buffer holds a few of these.
+const WRITE_BYTES: usize = 256 * 1024;
 
 /// One connection, or the making of one, over and over.
 pub(crate) struct Session {
@@ -83,6 +91,8 @@ pub(crate) struct Inner {
     /// Bytes outside the arena: handshake, PONGs, subscriptions; and how many of them are sent.
     control: Vec<u8>,
     control_sent: usize,
+    /// For a peer of ZMTP 1.0.
+    transcoder: Option<Box<Transcoder>>,
     received: ReceiveBuffer,
     large: Option<Box<LargeBody>>,
     /// Bytes and parts of the incomplete message at the end of `input`.
@@ -94,7 +104,14 @@ pub(crate) struct Inner {
     interest: Interest,
     /// When the present phase has lasted too long (or, offline, long enough).
     deadline: Option<Instant>,
+    /// When connecting has lasted too long.
+    connect_deadline: Option<Instant>,
     linger_deadline: Option<Instant>,
+    heartbeat: Option<Box<Heartbeat>>,
+    /// The I/O thread has a timer to set.
+    wants_attention: bool,
+    /// Counts the reads that brought something.
+    heard: u32,
     closing: bool,
     /// Attempts since the last connection that worked.
     attempts: u32,
@@ -138,6 +155,10 @@ pub(crate) enum Failure {
     /// The socket takes no more peers.
     Refused,
     TimedOut,
+    /// Nothing answered where the connection was to go.
+    NotConnected(Duration),
+    /// The peer was not heard of for so long.
+    Silent(Duration),
     /// The peer announced or sent more than is allowed.
     TooMuch(&'static str),
 }
@@ -150,6 +171,12 @@ impl fmt::Display for Failure {
             Failure::System(error) => write!(f, "the system: {error}"),
             Failure::Refused => f.write_str("this socket takes no more peers"),
             Failure::TimedOut => f.write_str("the peer did not finish its handshake in time"),
+            Failure::NotConnected(after) => {
+                write!(f, "nobody answered the connection for {} ms", after.as_millis())
+            }
+            Failure::Silent(span) => {
+                write!(f, "the peer has not answered for {} ms", span.as_millis())
+            }
             Failure::TooMuch(what) => write!(f, "the peer sent {what}"),
         }
     }
@@ -223,6 +250,7 @@ impl Session {
                     input,
                     control: Vec::new(),
                     control_sent: 0,
+                    transcoder: None,
                     received: ReceiveBuffer::default(),
                     large: None,
                     multipart_bytes: 0,
@@ -230,7 +258,11 @@ impl Session {
                     subscription_bytes: 0,
                     interest: Interest::NONE,
                     deadline: None,
+                    connect_deadline: None,
                     linger_deadline: None,
+                    heartbeat: None,
+                    wants_attention: false,
+                    heard: 0,
                     closing: false,
                     attempts: 0,
                     last_room_bytes: 0,

@@ -8,14 +8,12 @@ use oxmq_zmtp::wire::command::legacy_subscription;
 use oxmq_zmtp::{Decoded, Event};
 
 use super::receive_buffer::INLINE_BYTES_MAX;
-use super::{Failure, Inner, LargeBody, Phase, Session};
+use super::{Failure, Inner, LargeBody, Phase, Session, WRITE_BYTES};
 use crate::Message;
 use crate::drive::Work;
 use crate::pipe::IoVecs;
 use crate::sys::{self, Interest};
 
-/// The most that one write takes from the arena. Arbitrary; a socket buffer holds a few of these.
-const WRITE_BYTES: usize = 256 * 1024;
 /// Writes of one drive before other connections have their turn.
 const WRITES_MAX: usize = 8;
 /// Reads of one drive before other connections have their turn.
@@ -61,7 +59,7 @@ impl Session {
             inner.break_off(self, failure);
             return true;
         }
-        inner.closing && inner.is_flushed()
+        inner.wants_attention || (inner.closing && inner.is_flushed())
     }
 
     /// The connection stands as soon as a first byte of the greeting can be written.
@@ -106,6 +104,7 @@ impl Session {
             match inner.read_some() {
                 Ok(0) => return Err(Failure::EndOfStream),
                 Ok(read) => {
+                    inner.heard = inner.heard.wrapping_add(1);
                     if self.decode(inner)? == Decoding::Full {
                         return self.stop_reading(inner);
                     }
@@ -227,7 +226,7 @@ impl Session {
         if inner.takes_subscriptions && !more && !inner.in_multipart {
             // In ZMTP 3.0, and from libzmq's XSUB always, subscriptions come as messages.
             if let Some((add, prefix)) = legacy_subscription(&body) {
-                return self.take_subscription(inner, add, &prefix.to_vec());
+                return self.take_subscription(inner, add, prefix);
             }
         }
         if inner.discards_input {
@@ -255,8 +254,12 @@ impl Session {
         match event {
             Event::Subscribe(prefix) => self.take_subscription(inner, true, &prefix),
             Event::Cancel(prefix) => self.take_subscription(inner, false, &prefix),
-            // The PONG is among what `write` sends; the others ask for nothing.
-            Event::Ping { .. } | Event::Pong(_) | Event::Error(_) | Event::Unknown(_) => Ok(()),
+            // The PONG is among what `write` sends.
+            Event::Ping { ttl_ds } => {
+                inner.take_ping(ttl_ds);
+                Ok(())
+            }
+            Event::Pong(_) | Event::Error(_) | Event::Unknown(_) => Ok(()),
         }
     }
 
@@ -437,6 +440,9 @@ impl Inner {
 
     /// One write. True: the writer of the pipe waits for the room this made.
     fn write_some(&mut self, garbage: &mut Vec<Message>) -> io::Result<bool> {
+        if self.transcoder.is_some() {
+            return self.write_transcoded(garbage);
+        }
         let (Some(fd), Some(zmtp)) = (self.phase.fd(), &self.zmtp) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
@@ -460,6 +466,31 @@ impl Inner {
         }
         let Some(out) = self.out.as_mut().filter(|_| written > control) else { return Ok(false) };
         Ok(out.advance(written - control, garbage).wake_writer)
+    }
+
+    /// As `write_some`, to a peer of ZMTP 1.0: what goes outside the arena, or a part of what lies
+    /// in it.
+    #[cold]
+    #[inline(never)]
+    fn write_transcoded(&mut self, garbage: &mut Vec<Message>) -> io::Result<bool> {
+        let (Some(fd), Some(transcoder)) = (self.phase.fd(), &mut self.transcoder) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let mut slices = IoVecs::new();
+        let at_boundary = self.out.as_ref().is_none_or(|out| out.at_boundary());
+        if self.control_sent < self.control.len() && at_boundary && transcoder.is_idle() {
+            slices.push(&self.control[self.control_sent..]);
+            self.control_sent += sys::write(fd, slices.as_slices())?;
+            if self.control_sent == self.control.len() {
+                self.control = Vec::new();
+                self.control_sent = 0;
+            }
+            return Ok(false);
+        }
+        let Some(out) = &mut self.out else { return Ok(false) };
+        transcoder.gather(out, &mut slices);
+        let written = sys::write(fd, slices.as_slices())?;
+        Ok(transcoder.advance(written, out, garbage))
     }
 
     /// The connection is of no more use. The descriptor is watched no longer, so that nobody is

@@ -335,6 +335,29 @@ pub(crate) fn set_buffers(fd: &Fd, send_bytes: i32, receive_bytes: i32) {
     }
 }
 
+/// Switches tcp's keep-alive on or off, and sets how many probes may go unanswered, after how many
+/// seconds of silence they begin, and how many are between them; a negative number leaves the
+/// system's own. Connections of other kinds have nothing of it.
+pub(crate) fn set_keepalive(fd: &Fd, on: bool, probes: i32, idle_s: i32, interval_s: i32) {
+    let _ = set_flag(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, on);
+    for (name, value) in [
+        (libc::TCP_KEEPCNT, probes),
+        (libc::TCP_KEEPIDLE, idle_s),
+        (libc::TCP_KEEPINTVL, interval_s),
+    ] {
+        if value >= 0 {
+            let _ = set_int(fd, libc::IPPROTO_TCP, name, value);
+        }
+    }
+}
+
+/// Sets the type of service of what is sent over IPv4, and the traffic class over IPv6; a connection
+/// takes that of its kind, or none.
+pub(crate) fn set_type_of_service(fd: &Fd, value: i32) {
+    let _ = set_int(fd, libc::IPPROTO_IP, libc::IP_TOS, value);
+    let _ = set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, value);
+}
+
 /// Says that nothing more will be written; the peer reads to the end, then sees it. A connection
 /// that is gone already needs no such word.
 pub(crate) fn shutdown_write(fd: &Fd) {

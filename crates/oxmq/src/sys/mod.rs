@@ -56,7 +56,8 @@ use sim as face;
 pub(crate) use face::{
     Epoll, EventFd, Events, Fd, IoThread, SignalMask, TimerFd, accept, connect, cpu_count,
     fork_generation, has_membarrier, is_self_connected, listen, membarrier, pause, poll,
-    random_u64, read, set_buffers, shutdown_write, socket_error, spawn_io, unlink_ipc, write,
+    random_u64, read, set_buffers, set_keepalive, set_type_of_service, shutdown_write,
+    socket_error, spawn_io, unlink_ipc, write,
 };
 
 /// A moment on the monotonic clock, in nanoseconds since an arbitrary origin.

@@ -132,6 +132,12 @@ pub(crate) fn write(fd: &Fd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
 /// Buffers are as large as the link says.
 pub(crate) fn set_buffers(_: &Fd, _send_bytes: i32, _receive_bytes: i32) {}
 
+/// Links never fall silent without a word.
+pub(crate) fn set_keepalive(_: &Fd, _on: bool, _probes: i32, _idle_s: i32, _interval_s: i32) {}
+
+/// All packets are alike.
+pub(crate) fn set_type_of_service(_: &Fd, _value: i32) {}
+
 /// See the real face.
 pub(crate) fn shutdown_write(fd: &Fd) {
     with(|world| world.shutdown_write(fd.0));

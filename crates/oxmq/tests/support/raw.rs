@@ -1,4 +1,4 @@
-//! A ZMTP 3.0 peer made of bytes.
+//! Peers made of bytes: of ZMTP 3.0, 2.0 and 1.0.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -46,6 +46,60 @@ pub fn message<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
     let frames = parts.iter().enumerate();
     frames.flat_map(|(at, part)| frame(u8::from(at < last), part.as_ref())).collect()
 }
+
+/// A version of ZMTP before 3.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Old {
+    V1,
+    V2,
+}
+
+impl Old {
+    /// What a peer of this version and type (as ZMTP 2.0 numbers them) sends first.
+    pub fn opening(self, number: u8, identity: &[u8]) -> Vec<u8> {
+        match self {
+            Old::V1 => self.frame(false, identity),
+            Old::V2 => {
+                let start = [&SIGNATURE[..], &[1, number]].concat();
+                [start, self.frame(false, identity)].concat()
+            }
+        }
+    }
+
+    /// What our socket of this type and without identity sends such a peer.
+    pub fn answer(self, number: u8) -> Vec<u8> {
+        match self {
+            // To a peer of ZMTP 1.0, an empty identity frame.
+            Old::V1 => SIGNATURE.to_vec(),
+            Old::V2 => [&SIGNATURE[..], &[3, number, 0, 0]].concat(),
+        }
+    }
+
+    pub fn frame(self, more: bool, body: &[u8]) -> Vec<u8> {
+        match self {
+            Old::V2 => frame(u8::from(more), body),
+            Old::V1 => {
+                let length = body.len() as u64 + 1;
+                let mut frame = match u8::try_from(length) {
+                    Ok(length @ 0..=254) => vec![length],
+                    _ => [&[0xFF][..], &length.to_be_bytes()].concat(),
+                };
+                frame.push(u8::from(more));
+                frame.extend(body);
+                frame
+            }
+        }
+    }
+
+    pub fn message<P: AsRef<[u8]>>(self, parts: &[P]) -> Vec<u8> {
+        let last = parts.len() - 1;
+        let frames = parts.iter().enumerate();
+        frames.flat_map(|(at, part)| self.frame(at < last, part.as_ref())).collect()
+    }
+}
+
+/// The start of every greeting, of a peer without identity.
+pub const SIGNATURE: [u8; 10] = [0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F];
 
 /// A READY command with this socket type and, if there is one, this identity.
 pub fn ready(socket_type: &str, identity: Option<&str>) -> Vec<u8> {
@@ -140,8 +194,7 @@ impl RawPeer {
     pub fn bytes_under_way(&self) -> usize {
         let arrived = queue_bytes(self.stream.as_raw_fd(), libc::FIONREAD);
         // Over ipc there is one queue, the reader's; over tcp the writer has one, too.
-        let other = inet_address(self.stream.as_raw_fd(), libc::getsockname)
-            .and_then(|own| (3..4096).find(|&fd| inet_address(fd, libc::getpeername) == Some(own)));
+        let other = other_end(self.stream.as_raw_fd());
         arrived + other.map_or(0, |fd| queue_bytes(fd, libc::TIOCOUTQ))
     }
 
@@ -194,6 +247,33 @@ impl RawListener {
                 (RawListener::Ipc(listener), endpoint.to_owned())
             }
         }
+    }
+
+    /// Listens where no further connection is answered: the queue is full, and stays so as long as
+    /// what is returned lives.
+    pub fn bind_full() -> ((OwnedFd, Vec<OwnedFd>), String) {
+        let listener = socket(libc::AF_INET);
+        // SAFETY: touches no memory of ours.
+        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        let (_, port) = inet_address(listener.as_raw_fd(), libc::getsockname).unwrap();
+        let raw = libc::sockaddr_in {
+            sin_family: libc::AF_INET as u16,
+            sin_port: port,
+            sin_addr: libc::in_addr { s_addr: u32::from(std::net::Ipv4Addr::LOCALHOST).to_be() },
+            sin_zero: [0; 8],
+        };
+        let data: *const libc::sockaddr_in = &raw;
+        let waiting = (0..8).map(|_| {
+            let stream = socket(libc::AF_INET);
+            // SAFETY: `raw` is a whole `sockaddr_in`; the other call touches no memory of ours.
+            unsafe {
+                libc::fcntl(stream.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK);
+                libc::connect(stream.as_raw_fd(), data.cast(), size_of_val(&raw) as u32);
+            }
+            stream
+        });
+        let waiting = waiting.collect();
+        ((listener, waiting), format!("tcp://127.0.0.1:{}", u16::from_be(port)))
     }
 
     pub fn accept(&self) -> RawPeer {
@@ -264,6 +344,23 @@ fn set_rcvbuf(stream: &impl AsRawFd, bytes: i32) {
         libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, data.cast(), 4)
     };
     assert_eq!(result, 0);
+}
+
+/// The other end of a tcp connection within this process.
+pub fn other_end(fd: i32) -> Option<i32> {
+    inet_address(fd, libc::getsockname)
+        .and_then(|own| (3..4096).find(|&fd| inet_address(fd, libc::getpeername) == Some(own)))
+}
+
+/// An option of a socket that is an int.
+pub fn int_option(fd: i32, level: i32, name: i32) -> i32 {
+    let mut value: i32 = 0;
+    let mut bytes = size_of::<i32>() as u32;
+    let data: *mut i32 = &mut value;
+    // SAFETY: the option is an int, and `bytes` gives its size.
+    let result = unsafe { libc::getsockopt(fd, level, name, data.cast(), &mut bytes) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    value
 }
 
 fn queue_bytes(fd: i32, request: libc::Ioctl) -> usize {

@@ -1,0 +1,361 @@
+//! Heartbeats, the other ways to notice a peer that is not there, and what the options say about tcp.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use oxmq::option::{
+    CONNECT_TIMEOUT, HANDSHAKE_IVL, HEARTBEAT_IVL, HEARTBEAT_TIMEOUT, HEARTBEAT_TTL, MAXMSGSIZE,
+    RCVHWM, RECONNECT_IVL, RECONNECT_IVL_MAX, TCP_KEEPALIVE, TCP_KEEPALIVE_CNT, TCP_KEEPALIVE_IDLE,
+    TCP_KEEPALIVE_INTVL, TOS,
+};
+use oxmq::{Context, Socket, SocketType};
+
+use support::raw::{self, Old, RawListener, RawPeer};
+use support::{LONG, endpoints};
+
+const PING: &[u8] = b"\x04\x07\x04PING\0\0";
+
+/// A PULL socket with these options, bound, and a peer of ZMTP 3.1 that has shaken hands.
+fn connected(context: &Context, endpoint: &str, set: impl Fn(&Socket)) -> (Socket, RawPeer) {
+    let pull = context.socket(SocketType::Pull).unwrap();
+    set(&pull);
+    let mut peer = RawPeer::connect(&pull.bind(endpoint).unwrap());
+    peer.send(&raw::GREETING_OURS);
+    peer.expect(&raw::GREETING_OURS);
+    peer.send(&raw::ready("PUSH", None));
+    peer.expect(&raw::ready("PULL", None));
+    (pull, peer)
+}
+
+fn failure(socket: &Socket) -> String {
+    socket.last_failure().unwrap()
+}
+
+// Our PINGs.
+
+#[test]
+fn a_peer_that_answers_stays() {
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let (pull, mut peer) = connected(&context, &endpoint, |pull| {
+            pull.set(HEARTBEAT_IVL, 10).unwrap();
+            pull.set(HEARTBEAT_TIMEOUT, 20_000).unwrap();
+            pull.set(HEARTBEAT_TTL, 350).unwrap();
+        });
+        for _ in 0..20 {
+            // 350 ms are 3 tenths of a second.
+            peer.expect(b"\x04\x07\x04PING\0\x03");
+            peer.send(b"\x04\x05\x04PONG");
+        }
+        peer.send(&raw::message(&["alive"]));
+        assert_eq!(&pull.recv_timeout(LONG).unwrap()[..], b"alive");
+        assert_eq!(pull.last_failure(), None);
+    }
+}
+
+#[test]
+fn a_silent_peer_is_disconnected() {
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let began = Instant::now();
+        let (pull, mut peer) = connected(&context, &endpoint, |pull| {
+            pull.set(HEARTBEAT_IVL, 30).unwrap();
+            pull.set(HEARTBEAT_TIMEOUT, 100).unwrap();
+        });
+        peer.expect(PING);
+        assert!(peer.ends(), "{endpoint}");
+        assert!(began.elapsed() >= Duration::from_millis(130), "too early");
+        assert_eq!(failure(&pull), "the peer has not answered for 100 ms");
+    }
+}
+
+#[test]
+fn the_time_out_is_the_interval_unless_set() {
+    let context = Context::new();
+    let (pull, mut peer) =
+        connected(&context, "tcp://127.0.0.1:*", |pull| pull.set(HEARTBEAT_IVL, 77).unwrap());
+    peer.expect(PING);
+    assert!(peer.ends());
+    assert_eq!(failure(&pull), "the peer has not answered for 77 ms");
+}
+
+#[test]
+fn a_time_out_of_0_is_none() {
+    let context = Context::new();
+    let (pull, mut peer) = connected(&context, "tcp://127.0.0.1:*", |pull| {
+        pull.set(HEARTBEAT_IVL, 5).unwrap();
+        pull.set(HEARTBEAT_TIMEOUT, 0).unwrap();
+    });
+    for _ in 0..30 {
+        peer.expect(PING);
+    }
+    peer.send(&raw::message(&["alive"]));
+    assert_eq!(&pull.recv_timeout(LONG).unwrap()[..], b"alive");
+}
+
+/// Whatever comes is a sign of life, a byte of an unfinished message, too.
+#[test]
+fn any_traffic_is_a_sign_of_life() {
+    let context = Context::new();
+    let (pull, mut peer) = connected(&context, "tcp://127.0.0.1:*", |pull| {
+        pull.set(HEARTBEAT_IVL, 20).unwrap();
+        pull.set(HEARTBEAT_TIMEOUT, 1000).unwrap();
+    });
+    let body = vec![7; 150];
+    let began = Instant::now();
+    for byte in raw::message(&[&body]) {
+        peer.expect(PING);
+        peer.send(&[byte]);
+    }
+    assert_eq!(pull.recv_timeout(LONG).unwrap()[..], body[..]);
+    assert!(began.elapsed() >= Duration::from_millis(3000));
+    assert_eq!(pull.last_failure(), None);
+}
+
+/// At RCVHWM nothing is read; that is not the peer's silence.
+#[test]
+fn a_full_queue_of_ours_is_not_the_peers_silence() {
+    let context = Context::new();
+    let pull = context.socket(SocketType::Pull).unwrap();
+    pull.set(RCVHWM, 1).unwrap();
+    pull.set(HEARTBEAT_IVL, 10).unwrap();
+    pull.set(HEARTBEAT_TIMEOUT, 20).unwrap();
+    let mut peer = RawPeer::connect(&pull.bind("tcp://127.0.0.1:*").unwrap());
+    let messages: Vec<u8> = (0..100_u8).flat_map(|at| raw::message(&[[at]])).collect();
+    // All at once: the peer is never silent before the queue is full.
+    peer.send(&[&raw::GREETING_OURS[..], &raw::ready("PUSH", None), &messages].concat());
+    peer.expect(&raw::GREETING_OURS);
+    peer.expect(&raw::ready("PULL", None));
+    for _ in 0..10 {
+        peer.expect(PING);
+    }
+    assert_eq!(pull.last_failure(), None);
+    // From here on the peer may be found silent, but only after it has been read to the end.
+    for at in 0..100_u8 {
+        assert_eq!(pull.recv_timeout(LONG).unwrap()[..], [at]);
+    }
+}
+
+#[test]
+fn peers_that_know_no_heartbeats_are_not_asked() {
+    let openings = [
+        (Old::V1.opening(8, b""), Old::V1.answer(7)),
+        (Old::V2.opening(8, b""), Old::V2.answer(7)),
+        (
+            [&raw::GREETING_3_0[..], &raw::ready("PUSH", None)].concat(),
+            [&raw::GREETING_OURS[..], &raw::ready("PULL", None)].concat(),
+        ),
+    ];
+    for (opening, answer) in openings {
+        let context = Context::new();
+        let pull = context.socket(SocketType::Pull).unwrap();
+        pull.set(HEARTBEAT_IVL, 5).unwrap();
+        let mut peer = RawPeer::connect(&pull.bind("tcp://127.0.0.1:*").unwrap());
+        peer.send(&opening);
+        peer.expect(&answer);
+        assert!(pull.recv_timeout(Duration::from_millis(100)).is_err());
+        assert_eq!(pull.last_failure(), None);
+        pull.close();
+        assert_eq!(peer.read_to_end(), b"");
+    }
+}
+
+#[test]
+fn a_silent_peer_is_connected_to_again() {
+    for endpoint in &endpoints()[..2] {
+        let context = Context::new();
+        let push = context.socket(SocketType::Push).unwrap();
+        push.set(HEARTBEAT_IVL, 20).unwrap();
+        push.set(RECONNECT_IVL, 1).unwrap();
+        let (listener, actual) = RawListener::bind(endpoint);
+        push.connect(&actual).unwrap();
+        for _ in 0..3 {
+            let mut peer = listener.accept();
+            peer.send(&raw::GREETING_OURS);
+            peer.send(&raw::ready("PULL", None));
+            peer.expect(&raw::GREETING_OURS);
+            peer.expect(&raw::ready("PUSH", None));
+            peer.expect(PING);
+            assert!(peer.ends(), "{endpoint}");
+        }
+        assert_eq!(push.last_failure().unwrap(), "the peer has not answered for 20 ms");
+    }
+}
+
+#[test]
+fn two_of_ours_keep_each_other_alive() {
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let (push, pull) =
+            (context.socket(SocketType::Push).unwrap(), context.socket(SocketType::Pull).unwrap());
+        for set in [HEARTBEAT_IVL, HEARTBEAT_TIMEOUT, HEARTBEAT_TTL] {
+            // Long enough for a machine that is stopped now and then.
+            let ms = if set.spec() == HEARTBEAT_IVL.spec() { 10 } else { 10_000 };
+            push.set(set, ms).unwrap();
+            pull.set(set, ms).unwrap();
+        }
+        push.connect(&pull.bind(&endpoint).unwrap()).unwrap();
+        push.wait_for_peers(1, Some(LONG)).unwrap();
+        assert!(pull.recv_timeout(Duration::from_millis(300)).is_err());
+        push.send("still there").unwrap();
+        assert_eq!(&pull.recv_timeout(LONG).unwrap()[..], b"still there");
+        assert_eq!((push.last_failure(), pull.last_failure()), (None, None));
+    }
+}
+
+// The peer's PINGs.
+
+#[test]
+fn a_ping_is_answered_with_its_context() {
+    let context = Context::new();
+    let (_pull, mut peer) = connected(&context, "tcp://127.0.0.1:*", |_| ());
+    peer.send(&raw::frame(4, b"\x04PING\0\0context"));
+    peer.expect(&raw::frame(4, b"\x04PONGcontext"));
+}
+
+#[test]
+fn the_peers_ttl_is_honoured() {
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let (pull, mut peer) = connected(&context, &endpoint, |_| ());
+        let began = Instant::now();
+        peer.send(&raw::frame(4, b"\x04PING\0\x02"));
+        peer.expect(&raw::frame(4, b"\x04PONG"));
+        assert!(peer.ends(), "{endpoint}");
+        assert!(began.elapsed() >= Duration::from_millis(200), "too early");
+        assert_eq!(failure(&pull), "the peer has not answered for 200 ms");
+    }
+}
+
+#[test]
+fn a_ttl_begins_anew_with_each_ping_and_ends_with_traffic() {
+    let context = Context::new();
+    let (pull, mut peer) = connected(&context, "tcp://127.0.0.1:*", |_| ());
+    peer.send(&raw::frame(4, b"\x04PING\0\x01"));
+    peer.expect(&raw::frame(4, b"\x04PONG"));
+    // The first hint is replaced before it comes due.
+    peer.send(&raw::frame(4, b"\x04PING\xFF\xFF"));
+    peer.expect(&raw::frame(4, b"\x04PONG"));
+    assert!(pull.recv_timeout(Duration::from_millis(300)).is_err());
+    peer.send(&raw::message(&["alive"]));
+    assert_eq!(&pull.recv_timeout(LONG).unwrap()[..], b"alive");
+    assert_eq!(pull.last_failure(), None);
+}
+
+// Connecting.
+
+/// A listener whose queue is full does not answer.
+#[test]
+fn connecting_takes_no_longer_than_it_may() {
+    let context = Context::new();
+    let push = context.socket(SocketType::Push).unwrap();
+    push.set(CONNECT_TIMEOUT, 60).unwrap();
+    push.set(HANDSHAKE_IVL, 0).unwrap();
+    let (listener, actual) = RawListener::bind_full();
+    push.connect(&actual).unwrap();
+    let deadline = Instant::now() + LONG;
+    while push.last_failure().is_none() {
+        assert!(Instant::now() < deadline, "it goes on for ever");
+        std::thread::yield_now();
+    }
+    assert_eq!(push.last_failure().unwrap(), "nobody answered the connection for 60 ms");
+    drop(listener);
+}
+
+/// What was connected in time is not held to the time of connecting.
+#[test]
+fn a_connection_that_stands_outlives_its_connect_timeout() {
+    let context = Context::new();
+    let push = context.socket(SocketType::Push).unwrap();
+    push.set(CONNECT_TIMEOUT, 50).unwrap();
+    let (listener, actual) = RawListener::bind("tcp://127.0.0.1:*");
+    push.connect(&actual).unwrap();
+    let mut peer = listener.accept();
+    assert!(push.wait_for_peers(1, Some(Duration::from_millis(150))).is_err());
+    peer.shake_hands("PULL", "PUSH");
+    push.send("late").unwrap();
+    peer.expect(&raw::message(&["late"]));
+}
+
+#[test]
+fn the_delays_between_attempts_double() {
+    let context = Context::new();
+    let push = context.socket(SocketType::Push).unwrap();
+    push.set(RECONNECT_IVL, 20).unwrap();
+    push.set(RECONNECT_IVL_MAX, 80).unwrap();
+    let (listener, actual) = RawListener::bind("tcp://127.0.0.1:*");
+    push.connect(&actual).unwrap();
+    let mut began = Instant::now();
+    for attempt in 0..6 {
+        // Ends before the handshake, so that the attempt counts as failed.
+        drop(listener.accept());
+        let least = [0, 20, 40, 80, 80, 80][attempt];
+        assert!(began.elapsed() >= Duration::from_millis(least), "attempt {attempt}");
+        began = Instant::now();
+    }
+}
+
+// Sizes.
+
+#[test]
+fn a_part_of_maxmsgsize_is_the_longest() {
+    let context = Context::new();
+    let (pull, mut peer) =
+        connected(&context, "tcp://127.0.0.1:*", |pull| pull.set(MAXMSGSIZE, 300_i64).unwrap());
+    peer.send(&raw::message(&[vec![1; 300]]));
+    assert_eq!(pull.recv_timeout(LONG).unwrap().len(), 300);
+    peer.send(&raw::message(&[vec![1; 301]]));
+    assert!(peer.ends());
+    assert!(failure(&pull).contains("301 bytes, expected at most 300"), "{}", failure(&pull));
+}
+
+// The system's options.
+
+#[test]
+fn tcp_options_reach_both_ends() {
+    let context = Context::new();
+    for we_bind in [true, false] {
+        for endpoint in ["tcp://127.0.0.1:*", "ipc://*"] {
+            let push = context.socket(SocketType::Push).unwrap();
+            push.set(TCP_KEEPALIVE, 1).unwrap();
+            push.set(TCP_KEEPALIVE_CNT, 7).unwrap();
+            push.set(TCP_KEEPALIVE_IDLE, 77).unwrap();
+            push.set(TCP_KEEPALIVE_INTVL, 17).unwrap();
+            push.set(TOS, 0x28).unwrap();
+            let mut peer = if we_bind {
+                RawPeer::connect(&push.bind(endpoint).unwrap())
+            } else {
+                let (listener, actual) = RawListener::bind(&support::endpoints()[0]);
+                push.connect(&actual).unwrap();
+                listener.accept()
+            };
+            peer.shake_hands("PULL", "PUSH");
+            let Some(ours) = raw::other_end(peer.stream.as_raw_fd()) else { continue };
+            for (level, name, value) in [
+                (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+                (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 7),
+                (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 77),
+                (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 17),
+                (libc::IPPROTO_IP, libc::IP_TOS, 0x28),
+            ] {
+                assert_eq!(raw::int_option(ours, level, name), value, "{level}, {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_options_the_system_has_its_own() {
+    let context = Context::new();
+    let pull = context.socket(SocketType::Pull).unwrap();
+    let peer = RawPeer::connect(&pull.bind("tcp://127.0.0.1:*").unwrap());
+    let mut peer = peer;
+    peer.shake_hands("PUSH", "PULL");
+    let ours = raw::other_end(peer.stream.as_raw_fd()).unwrap();
+    assert_eq!(raw::int_option(ours, libc::SOL_SOCKET, libc::SO_KEEPALIVE), 0);
+    assert_eq!(raw::int_option(ours, libc::IPPROTO_IP, libc::IP_TOS), 0);
+    let all = [TCP_KEEPALIVE, TCP_KEEPALIVE_CNT, TCP_KEEPALIVE_IDLE, TCP_KEEPALIVE_INTVL];
+    assert_eq!(all.map(|option| pull.get(option)), [-1; 4]);
+    assert!(pull.set(TCP_KEEPALIVE, 2).is_err() && pull.set(TOS, -1).is_err());
+}
