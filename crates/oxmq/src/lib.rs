@@ -25,6 +25,8 @@ mod parker;
 mod pattern;
 mod pipe;
 #[cfg(not(loom))]
+mod proxy;
+#[cfg(not(loom))]
 mod reactor;
 #[cfg(not(loom))]
 mod routing;
@@ -48,6 +50,7 @@ pub use {
     endpoint::{Endpoint, EndpointError, EndpointErrorKind, Host, IpcPath, Port, TcpEndpoint},
     error::*,
     oxmq_zmtp::SocketType,
+    proxy::{Passed, Proxy, ProxyError, ProxyStatistics},
     socket::{
         Dealer, Events, Pair, PollItem, Publisher, Pull, Push, Recv, RecvMultipart, Reply, Request,
         Router, Send, Socket, Subscriber, XPublisher, XSubscriber, poll,
