@@ -440,6 +440,27 @@ fn many_messages_both_ways_past_the_high_water_marks() {
     }
 }
 
+/// A second reply to one request is not taken for the reply to the next.
+#[test]
+fn a_reply_too_many_answers_nothing() {
+    for endpoint in endpoints() {
+        let (context, lib) = (Context::new(), LibContext::new());
+        let (ours, theirs) = (Request::new(&context).unwrap(), lib.socket(libzmq::ROUTER));
+        ours.set(oxmq::option::ROUTING_ID, OURS.to_vec()).unwrap();
+        ours.connect(&theirs.bind(&endpoint).unwrap()).unwrap();
+        for round in 0..10_u8 {
+            ours.send(&[round]).unwrap();
+            assert_eq!(theirs.recv().unwrap()[2], [round]);
+            for number in 0..3 {
+                theirs.send(&[OURS, b"", &[round, number]]).unwrap();
+            }
+            assert_eq!(ours.recv_timeout(LONG).unwrap()[..], [round, 0]);
+            // The others have come once they can be seen by nobody but the next request.
+            thread::sleep(SHORT);
+        }
+    }
+}
+
 /// libzmq says every subscription, but only the end of the last to a prefix.
 #[test]
 fn a_subscription_said_twice_ends_at_once() {

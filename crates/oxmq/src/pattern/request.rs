@@ -92,6 +92,11 @@ impl Pattern for Req {
                 let Some(pipe) = self.out.send(pipes, &mut delimiter) else {
                     return Err(Refusal::Again);
                 };
+                // What is there already answers nothing that is asked now.
+                let mut stale = Message::new();
+                while self.input.recv(pipes, &mut stale).is_some() {
+                    self.discard(pipes, &mut stale);
+                }
                 self.asked = Some(pipe);
                 self.turn = Turn::Asking;
             }
