@@ -215,8 +215,17 @@ fn a_peer_that_reads_nothing() {
         let mut peer = RawPeer::connect_with(&push.bind(endpoint).unwrap(), rcvbuf);
         peer.shake_hands("PULL", "PUSH");
         push.wait_for_peers(1, Some(LONG)).unwrap();
-        let taken = fill(push.as_ref(), &Message::from(body(bytes)));
-        let kernel = peer.bytes_under_way() / wire_bytes(bytes);
+        let mut taken = fill(push.as_ref(), &Message::from(body(bytes)));
+        let mut kernel = peer.bytes_under_way() / wire_bytes(bytes);
+        // On a busy machine the kernel may take more after the last try; then there is room again.
+        while taken < kernel + mark as usize {
+            let more = fill(push.as_ref(), &Message::from(body(bytes)));
+            taken += more;
+            kernel = peer.bytes_under_way() / wire_bytes(bytes);
+            if more == 0 {
+                break;
+            }
+        }
         let what = format!("{endpoint}, SNDHWM {mark}, {bytes} bytes");
         println!("stalled  {what}: {taken}, of which the kernel {kernel}");
         assert_eq!(taken - kernel, mark as usize, "{what}: {taken}, kernel {kernel}");
