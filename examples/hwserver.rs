@@ -12,7 +12,7 @@ fn main() -> Outcome {
         println!("Serving at {}", server.bind(&endpoint)?);
         loop {
             let request = server.recv()?;
-            println!("Received {}", str::from_utf8(&request)?);
+            println!("Received {}", String::from_utf8_lossy(&request));
             server.send("World")?;
         }
     })

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, thread};
 
 use oxmq::{
-    BindError, ConnectError, Context, PollError, RecvError, SendError, SendErrorKind, SocketError,
-    TermError, WaitError, option::OptionError,
+    BindError, ConnectError, Context, PollError, ProxyError, RecvError, SendError, SendErrorKind,
+    SocketError, TermError, WaitError, option::OptionError,
 };
 use signal_hook::consts::TERM_SIGNALS;
 
@@ -77,6 +77,8 @@ fn is_regular_end(error: &(dyn Error + Send + Sync + 'static)) -> bool {
         matches!(error, PollError::Interrupted | PollError::Terminated)
     } else if let Some(error) = error.downcast_ref() {
         matches!(error, WaitError::Interrupted | WaitError::Terminated)
+    } else if let Some(error) = error.downcast_ref() {
+        matches!(error, ProxyError::Interrupted | ProxyError::Terminated)
     } else {
         // Calls that never wait.
         matches!(error.downcast_ref(), Some(SocketError::Terminated))

@@ -5,7 +5,7 @@
 
 use std::thread;
 
-use oxmq::{Context, Dealer, Events, PollItem, Reply, Router, poll};
+use oxmq::{Context, Dealer, Proxy, Reply, Router};
 use oxmq_examples::{Outcome, argument, run};
 
 const WORKERS: &str = "inproc://workers";
@@ -19,31 +19,18 @@ fn main() -> Outcome {
         let workers = Dealer::new(context)?;
         workers.bind(WORKERS)?;
         thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..threads).map(|number| scope.spawn(move || work(context, number))).collect();
-            let proxied = exchange(&clients, &workers);
-            context.shutdown();
-            for thread in threads {
-                thread.join().expect("a worker does not panic")?;
+            for number in 0..threads {
+                scope.spawn(move || work(context, number));
             }
-            proxied
+            // None gets more to do because it was first.
+            workers.wait_for_peers(threads, None)?;
+            let proxied = Proxy::new(&clients, &workers).run();
+            // Whatever ended the proxy ends the workers.
+            context.shutdown();
+            proxied?;
+            Ok(())
         })
     })
-}
-
-fn exchange(clients: &Router, workers: &Dealer) -> Outcome {
-    loop {
-        let mut items =
-            [PollItem::socket(clients, Events::IN), PollItem::socket(workers, Events::IN)];
-        poll(&mut items, None)?;
-        let [has_request, has_reply] = items.map(|item| !item.ready().is_empty());
-        if has_request {
-            workers.send_multipart(clients.recv_multipart()?)?;
-        }
-        if has_reply {
-            clients.send_multipart(workers.recv_multipart()?)?;
-        }
-    }
 }
 
 fn work(context: &Context, number: usize) -> Outcome {
@@ -51,7 +38,7 @@ fn work(context: &Context, number: usize) -> Outcome {
     service.connect(WORKERS)?;
     loop {
         let request = service.recv()?;
-        println!("Worker {number} received {}", str::from_utf8(&request)?);
+        println!("Worker {number} received {}", String::from_utf8_lossy(&request));
         service.send("World")?;
     }
 }

@@ -15,7 +15,7 @@ fn main() -> Outcome {
         service.connect(&broker)?;
         println!("Answering for {broker}");
         loop {
-            println!("Received request [{}]", str::from_utf8(&service.recv()?)?);
+            println!("Received request [{}]", String::from_utf8_lossy(&service.recv()?));
             service.send("World")?;
         }
     })

@@ -13,14 +13,16 @@ fn main() -> Outcome {
     run(|context| {
         let subscriber = Subscriber::new(context)?;
         // With the space, so that no longer number begins like it.
-        subscriber.subscribe(format!("{zip_code} "))?;
+        let prefix = format!("{zip_code} ");
+        subscriber.subscribe(&prefix)?;
         println!("Listening to {endpoint}");
         subscriber.connect(&endpoint)?;
         let mut sum = 0;
         for _ in 0..updates {
             let update = subscriber.recv()?;
-            let mut fields = str::from_utf8(&update)?.split(' ');
-            let temperature = fields.nth(1).ok_or("an update without a temperature")?;
+            let update = str::from_utf8(&update)?;
+            let fields = update.strip_prefix(&prefix).ok_or("an update from elsewhere")?;
+            let temperature = fields.split(' ').next().ok_or("an update without a temperature")?;
             sum += temperature.parse::<i64>()?;
         }
         let average = sum / i64::from(updates.max(1));

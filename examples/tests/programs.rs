@@ -218,6 +218,12 @@ fn requests_through_a_broker() {
     answers_through(start!("rrbroker", FREE, FREE));
 }
 
+#[test]
+fn requests_through_a_proxy() {
+    let _alone = alone();
+    answers_through(start!("msgqueue", FREE, FREE));
+}
+
 fn answers_through(broker: Program) {
     let (frontend, backend) = (broker.says("Clients at "), broker.says("Services at "));
     let services = [start!("rrserver", backend), start!("rrserver", backend)];
@@ -282,7 +288,9 @@ fn envelopes() {
     let _alone = alone();
     let publisher = start!("psenvpub", FREE);
     let endpoint = publisher.says("Publishing at ");
-    let subscribers = [0; 2].map(|_| start!("psenvsub", endpoint));
+    let bridge = start!("wuproxy", endpoint, FREE);
+    let bridged = bridge.says("Publishing at ");
+    let subscribers = [&endpoint, &endpoint, &bridged].map(|at| start!("psenvsub", at));
     for subscriber in subscribers {
         subscriber.says("Listening to ");
         for _ in 0..3 {
@@ -291,6 +299,7 @@ fn envelopes() {
         let rest = subscriber.interrupt(libc::SIGINT);
         assert!(rest.iter().all(|line| line == "[B] This is what was asked for"), "{rest:?}");
     }
+    assert_eq!(bridge.interrupt(libc::SIGINT), [""; 0]);
     assert_eq!(publisher.interrupt(libc::SIGINT), [""; 0]);
 }
 
@@ -318,6 +327,7 @@ fn a_signal_ends_every_program_that_waits() {
             start!("rrclient", away),
             start!("rrserver", away),
             start!("rrbroker", FREE, FREE),
+            start!("msgqueue", FREE, FREE),
             start!("mtserver", FREE),
             start!("syncpub", "1", "1", FREE, FREE),
             start!("syncsub", away, away),
