@@ -1,11 +1,14 @@
 //! The `oxmq` command: `demo` carries real input through every pattern between real processes,
-//! `bench` measures the library, beside any `libzmq.so.5` if asked.
+//! `bench` measures the library, beside any `libzmq.so.5` if asked; `push`, `sub` and the other
+//! types of sockets send and receive from a shell.
 
 mod bench;
 mod demo;
 mod parts;
+mod sockets;
 
 use clap::{Parser, Subcommand};
+use oxmq::SocketType;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -21,6 +24,39 @@ enum Command {
     Demo(demo::Args),
     /// Measure throughput, latency and CPU time, beside another libzmq if one is named
     Bench(bench::Args),
+    /// PUSH: each line to one of the peers, in turn
+    #[command(name = "push")]
+    Push(sockets::Args),
+    /// PULL: print the messages of all peers
+    #[command(name = "pull")]
+    Pull(sockets::Args),
+    /// PUB: each line to every peer that subscribed to a prefix of it
+    #[command(name = "pub")]
+    Pub(sockets::Args),
+    /// SUB: print the messages subscribed to
+    #[command(name = "sub")]
+    Sub(sockets::Args),
+    /// REQ: send each line, print its reply
+    #[command(name = "req")]
+    Req(sockets::Args),
+    /// REP: print each request, answer with a line, or with itself (--echo)
+    #[command(name = "rep")]
+    Rep(sockets::Args),
+    /// DEALER: lines to the peers in turn, messages of all of them
+    #[command(name = "dealer")]
+    Dealer(sockets::Args),
+    /// ROUTER: the first part is the peer's identity, both ways
+    #[command(name = "router")]
+    Router(sockets::Args),
+    /// PAIR: one peer, both ways
+    #[command(name = "pair")]
+    Pair(sockets::Args),
+    /// XPUB: as PUB, and print the subscriptions
+    #[command(name = "xpub")]
+    XPub(sockets::Args),
+    /// XSUB: as SUB; lines go to the publishers
+    #[command(name = "xsub")]
+    XSub(sockets::Args),
     /// One process of a demo; started by `demo`
     #[command(hide = true)]
     DemoPart(demo::PartArgs),
@@ -33,6 +69,17 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Push(args) => sockets::run(SocketType::Push, args),
+        Command::Pull(args) => sockets::run(SocketType::Pull, args),
+        Command::Pub(args) => sockets::run(SocketType::Pub, args),
+        Command::Sub(args) => sockets::run(SocketType::Sub, args),
+        Command::Req(args) => sockets::run(SocketType::Req, args),
+        Command::Rep(args) => sockets::run(SocketType::Rep, args),
+        Command::Dealer(args) => sockets::run(SocketType::Dealer, args),
+        Command::Router(args) => sockets::run(SocketType::Router, args),
+        Command::Pair(args) => sockets::run(SocketType::Pair, args),
+        Command::XPub(args) => sockets::run(SocketType::XPub, args),
+        Command::XSub(args) => sockets::run(SocketType::XSub, args),
         Command::DemoPart(args) => demo::run_part(args),
         Command::BenchPart(args) => bench::run_part(args),
     };

@@ -1,6 +1,7 @@
 //! The `oxmq` command as its users run it.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -123,4 +124,153 @@ fn eventually(mut condition: impl FnMut() -> bool) -> bool {
         std::thread::yield_now();
     }
     true
+}
+
+/// A command that goes on while others run; killed when dropped.
+struct Running(Child);
+
+impl Running {
+    fn start(args: &[&str]) -> Running {
+        Running(oxmq(args).stdin(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn say(&mut self, text: &str) {
+        self.0.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// What it printed, once it has ended by itself.
+    fn end(mut self) -> String {
+        drop(self.0.stdin.take());
+        assert!(eventually(|| self.0.try_wait().unwrap().is_some()), "it does not end");
+        assert!(self.0.wait().unwrap().success());
+        let mut printed = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        printed
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An endpoint of this test's own.
+fn endpoint(name: &str) -> String {
+    format!("ipc://@oxmq-command-{}-{name}", std::process::id())
+}
+
+#[test]
+fn lines_go_through_a_pipeline() {
+    let endpoint = endpoint("pipeline");
+    let pull = Running::start(&["pull", "--bind", &endpoint, "--count", "3"]);
+    let mut push = Running::start(&["push", "--connect", &endpoint]);
+    push.say("one\n\nthree, the last without an end");
+    assert_eq!(push.end(), "");
+    assert_eq!(pull.end(), "one\n\nthree, the last without an end\n");
+}
+
+#[test]
+fn a_subscriber_hears_its_prefix() {
+    let endpoint = endpoint("news");
+    let sub = Running::start(&[
+        "sub",
+        "--connect",
+        &endpoint,
+        "--subscribe",
+        "news",
+        "--count",
+        "1",
+        "--delimiter",
+        "|",
+        "--format",
+        "quoted",
+    ]);
+    let mut publisher =
+        Running::start(&["pub", "--bind", &endpoint, "--wait-for-peers", "1", "--delimiter", "|"]);
+    publisher.say("weather|rain\nnews|all's \u{1}well\n");
+    publisher.end();
+    assert_eq!(sub.end(), "\"news\"|\"all\\'s \\x01well\"\n");
+}
+
+#[test]
+fn requests_are_echoed_or_answered_by_hand() {
+    let at = endpoint("echo");
+    let rep = Running::start(&["rep", "--bind", &at, "--count", "2", "--echo", "--format", "hex"]);
+    let mut req = Running::start(&["req", "--connect", &at]);
+    req.say("a\nb\n");
+    assert_eq!(req.end(), "a\nb\n");
+    assert_eq!(rep.end(), "61\n62\n");
+
+    let at = endpoint("by-hand");
+    let mut rep = Running::start(&["rep", "--bind", &at, "--count", "1"]);
+    rep.say("the answer\n");
+    let mut req = Running::start(&["req", "--connect", &at]);
+    req.say("the question\n");
+    assert_eq!(req.end(), "the answer\n");
+    assert_eq!(rep.end(), "the question\n");
+}
+
+#[test]
+fn a_router_and_a_dealer_talk_both_ways() {
+    let at = endpoint("router");
+    let mut router = Running::start(&[
+        "router",
+        "--bind",
+        &at,
+        "--count",
+        "1",
+        "--delimiter",
+        " ",
+        "--format",
+        "json",
+    ]);
+    let mut dealer = Running::start(&[
+        "dealer",
+        "--connect",
+        &at,
+        "--identity",
+        "anna",
+        "--count",
+        "1",
+        "--delimiter",
+        " ",
+    ]);
+    dealer.say("are you there\n");
+    let mut printed = String::new();
+    BufReader::new(router.0.stdout.take().unwrap()).read_line(&mut printed).unwrap();
+    assert_eq!(printed, "[\"anna\",\"are\",\"you\",\"there\"]\n");
+    drop(router);
+
+    // One that goes on, and so can answer.
+    let mut router = Running::start(&["router", "--bind", &at, "--delimiter", " "]);
+    while dealer.0.try_wait().unwrap().is_none() {
+        // The dealer comes again by itself; before it is there, an answer goes nowhere.
+        router.say("anna yes\n");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(dealer.end(), "yes\n");
+}
+
+#[test]
+fn a_receiver_ends_when_nothing_comes() {
+    let pull = run(&["pull", "--bind", &endpoint("silent"), "--recv-timeout", "20"]);
+    assert!(pull.status.success());
+    assert_eq!(text(&pull.stdout), "");
+}
+
+#[test]
+fn wrong_uses_are_named() {
+    for (args, reason) in [
+        (&["push"][..], "--bind or --connect"),
+        (&["push", "--connect", "tcp://nowhere"], "tcp://nowhere"),
+        (&["pull", "--bind", "carrier-pigeon://x"], "carrier-pigeon"),
+        (&["push", "--connect", "tcp://127.0.0.1:1", "--subscribe", "x"], "--subscribe"),
+        (&["req", "--connect", "tcp://127.0.0.1:1", "--echo"], "--echo"),
+    ] {
+        let output = run(args);
+        assert!(!output.status.success());
+        assert!(text(&output.stderr).contains(reason), "{args:?}: {}", text(&output.stderr));
+    }
 }
