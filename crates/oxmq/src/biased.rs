@@ -53,6 +53,9 @@ const NEEDED: [u32; 2] = [64, 1024];
 #[cfg(loom)]
 const NEEDED: [u32; 2] = [1, 1];
 
+/// Release: pairs with the Acquire of `revoke`, which may see that the favourite has entered another
+/// lock, and not that it left this one.
+const ENTER: Ordering = mutate!("biased_enter_relaxed", Ordering::Relaxed, Ordering::Release);
 /// Release: pairs with the Acquire of `revoke`, which gets the value as the favourite left it.
 const LEAVE: Ordering = mutate!("biased_leave_relaxed", Ordering::Relaxed, Ordering::Release);
 
@@ -75,20 +78,21 @@ impl<T> Biased<T> {
     /// As `lock`; `me` is the calling thread.
     #[inline]
     fn lock_as(&self, me: Option<&'static ThisThread>) -> Guard<'_, T> {
-        // Relaxed, all of it: only this thread makes itself the favourite and writes its `inside`;
-        // the fences order the rest.
+        // Relaxed loads: only this thread makes itself the favourite and writes its `inside`; the
+        // fences order the rest. Release stores: whoever sees one of them, and so that this thread
+        // is not in its lock, sees what it did there before.
         if let Some(me) = me
             && self.is_favourite(me)
             && me.inside.load(Ordering::Relaxed) == 0
         {
-            me.inside.store(self.address(), Ordering::Relaxed);
+            me.inside.store(self.address(), ENTER);
             if !cfg!(oxmq_mutation = "biased_light_fence") {
                 asymmetric::light();
             }
             if self.is_favourite(me) {
                 return Guard { lock: self, turn: Err(me), _not_send: PhantomData };
             }
-            me.inside.store(0, Ordering::Relaxed);
+            me.inside.store(0, Ordering::Release);
         }
         self.lock_in_turn(me)
     }
@@ -134,7 +138,7 @@ impl<T> Biased<T> {
             asymmetric::heavy();
         }
         let mut tries = 0;
-        // Acquire: pairs with `LEAVE`.
+        // Acquire: pairs with `LEAVE` and `ENTER`.
         while favourite.inside.load(Ordering::Acquire) == self.address()
             && !cfg!(oxmq_mutation = "biased_revoke_enters")
         {
@@ -266,6 +270,28 @@ mod loom_tests {
                 other.join().unwrap();
                 assert_eq!(*lock.lock_as(one), 5);
             })
+        });
+    }
+
+    /// A favourite that has gone on to another lock is outside the first, and what it did there is
+    /// seen.
+    #[test]
+    fn a_favourite_of_two_locks_leaves_one_for_the_other() {
+        asymmetric::with(|| {
+            model(|| {
+                let [one, two] = [1, 2].map(|token| Some(ThisThread::leaked(token)));
+                let locks = Arc::new([Biased::new(0), Biased::new(0)]);
+                for lock in locks.iter() {
+                    *lock.lock_as(one) += 1;
+                    *lock.lock_as(one) += 1;
+                }
+                let other = locks.clone();
+                let other = thread::spawn(move || *other[0].lock_as(two) += 1);
+                *locks[0].lock_as(one) += 1;
+                *locks[1].lock_as(one) += 1;
+                other.join().unwrap();
+                assert_eq!(*locks[0].lock_as(one), 4);
+            });
         });
     }
 
