@@ -183,7 +183,9 @@ fn reads_tasks_and_weather(reader: impl Fn(&str, &str) -> Program) {
     reader.line();
     let cost_ms = cost_ms(ventilator);
     let (mut tasks_ms, mut updates) = (Vec::<u32>::new(), 0);
+    let end = Instant::now() + PATIENCE;
     while tasks_ms.len() < TASKS || updates < 3 {
+        assert!(Instant::now() < end, "{} tasks and {updates} updates", tasks_ms.len());
         let line = reader.line();
         match line.split_once(' ').unwrap() {
             ("Task", task_ms) => tasks_ms.push(task_ms.parse().unwrap()),
