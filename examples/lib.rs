@@ -22,13 +22,13 @@ pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 /// A thread waits for the signal and shuts the context down, so that every blocking call, in any
 /// thread, ends with `Terminated`; the call that the signal happens to meet ends with
 /// `Interrupted`. Both go up through the program's `?` and are its regular end. (A flag set by the
-/// handler and looked at before each call would miss a signal between the look and the call.)
+/// handler and looked at before each call would miss a signal between the look and the call.) A
+/// signal during the end, while messages linger, ends the process at once, with status 1.
 ///
 /// # Errors
 /// Those of the program but these two.
 pub fn run(program: impl FnOnce(&Context) -> Outcome) -> Outcome {
     let context = Context::new();
-    // A signal that comes once the program has ended is for those who cannot wait for what lingers.
     let has_ended = Arc::new(AtomicBool::new(false));
     for &signal in TERM_SIGNALS {
         signal_hook::flag::register_conditional_shutdown(signal, 1, has_ended.clone())?;
