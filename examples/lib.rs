@@ -10,7 +10,7 @@ use oxmq::{
     BindError, ConnectError, Context, PollError, ProxyError, RecvError, SendError, SendErrorKind,
     SocketError, TermError, WaitError, option::OptionError,
 };
-use signal_hook::consts::TERM_SIGNALS;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use signal_hook::iterator::Signals;
 
@@ -30,10 +30,10 @@ pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 pub fn run(program: impl FnOnce(&Context) -> Outcome) -> Outcome {
     let context = Context::new();
     let has_ended = Arc::new(AtomicBool::new(false));
-    for &signal in TERM_SIGNALS {
+    for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 1, has_ended.clone())?;
     }
-    let mut signals = Signals::new(TERM_SIGNALS)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let listening = signals.handle();
     let listener = thread::spawn({
         let context = context.clone();
