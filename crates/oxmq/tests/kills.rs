@@ -166,6 +166,8 @@ struct Survivor {
     answered: u64,
     /// The sender whose message came last, and how many it has sent.
     progress: Arc<Progress>,
+    /// The last victim has ended, and with it everything that it sent is on its way.
+    ended: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -222,8 +224,9 @@ impl Survivor {
             requests: None,
             answered: 0,
             progress: Arc::default(),
+            ended: Arc::default(),
         };
-        let progress = survivor.progress.clone();
+        let (progress, ended) = (survivor.progress.clone(), survivor.ended.clone());
         if Case::sends(case.survivor) {
             let (socket, stop) = (socket.clone(), stop.clone());
             survivor.sender =
@@ -240,11 +243,11 @@ impl Survivor {
             }
             SocketType::Rep => {
                 survivor.receiver =
-                    Some(thread::spawn(move || receive_all(&socket, &stop, &progress, true)));
+                    Some(thread::spawn(move || receive_all(&socket, &ended, &progress, true)));
             }
             kind if Case::receives(kind) => {
                 survivor.receiver =
-                    Some(thread::spawn(move || receive_all(&socket, &stop, &progress, false)));
+                    Some(thread::spawn(move || receive_all(&socket, &ended, &progress, false)));
             }
             _ => {}
         }
@@ -285,6 +288,7 @@ impl Survivor {
     /// Joins the threads, and judges.
     fn stop(&mut self, case: Case, victims: &[Told], figures: &mut Figures) {
         if let Some(receiver) = self.receiver.take() {
+            self.ended.store(true, Ordering::SeqCst);
             let received = receiver.join().unwrap();
             for (generation, told) in victims.iter().enumerate() {
                 let count = received.get(&(generation as u64)).copied().unwrap_or(0);
@@ -420,7 +424,7 @@ fn send_all(
 }
 
 /// Receives until told to stop and nothing more comes.
-fn receive_all(socket: &Socket, stop: &AtomicBool, progress: &Progress, reply: bool) -> Received {
+fn receive_all(socket: &Socket, ended: &AtomicBool, progress: &Progress, reply: bool) -> Received {
     let mut received = Received::new();
     let mut quiet = 0;
     loop {
@@ -438,9 +442,8 @@ fn receive_all(socket: &Socket, stop: &AtomicBool, progress: &Progress, reply: b
                     socket.send_multipart(parts).unwrap();
                 }
             }
-            Err(RecvError::Again) if stop.load(Ordering::SeqCst) => {
+            Err(RecvError::Again) if ended.load(Ordering::SeqCst) => {
                 quiet += 1;
-                // The last victim has said how much it sent, and its end waits for all of it.
                 if quiet > 25 {
                     return received;
                 }
