@@ -645,3 +645,41 @@ fn poll_watches_sockets_and_descriptors() {
     let mut items = [PollItem::socket(&pulls[0], Events::IN)];
     assert_eq!(poll(&mut items, Some(Duration::from_millis(1))).unwrap(), 0);
 }
+
+/// What the process has got from the allocator.
+fn bytes_in_use() -> usize {
+    // SAFETY: it only reads the allocator's accounts.
+    let accounts = unsafe { libc::mallinfo2() };
+    accounts.uordblks + accounts.hblkhd
+}
+
+/// Connections that come and go leave nothing with the side that stays, although their deadlines
+/// lie half a minute ahead.
+#[test]
+fn connections_that_come_and_go_do_not_gather() {
+    const CONNECTIONS: usize = 1000;
+    /// Less than the smallest thing that a connection has.
+    const BYTES_EACH_MAX: usize = 100;
+    for endpoint in ["tcp://127.0.0.1:*", "ipc://@oxmq-come-and-go"] {
+        let (context, others) = (Context::new(), Context::new());
+        let pull = Pull::new(&context).unwrap();
+        let endpoint = pull.bind(endpoint).unwrap();
+        let come_and_go = || {
+            for _ in 0..CONNECTIONS {
+                let push = Push::new(&others).unwrap();
+                push.connect(&endpoint).unwrap();
+                push.send("hello").unwrap();
+                pull.recv_timeout(LONG).unwrap();
+            }
+            bytes_in_use()
+        };
+        // What is kept for good is there after the first of them; other tests of this program use
+        // memory too, for a while.
+        let first = come_and_go();
+        let grows = |bytes: usize| bytes > first + CONNECTIONS * BYTES_EACH_MAX;
+        assert!(
+            (0..20).any(|_| !grows(come_and_go())),
+            "{endpoint}: {first} B, then more and more"
+        );
+    }
+}

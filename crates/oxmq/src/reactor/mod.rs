@@ -256,6 +256,8 @@ pub(crate) struct Reactor {
     group_events: Box<Events>,
     timers: BinaryHeap<Reverse<TimerEntry>>,
     timers_made: u64,
+    /// With so many timers, those whose sessions are gone are thrown away.
+    timers_max: usize,
     /// Sessions to attend to that were being driven elsewhere.
     retry: Vec<Arc<Session>>,
     jobs: Vec<Job>,
@@ -273,6 +275,19 @@ enum TimerFor {
     Session(Weak<Session>),
     /// Accepting goes on after descriptors ran out.
     Listener(ListenerId),
+}
+
+/// A session that is gone leaves some of its memory with its timers, and these may be for half a
+/// minute later: connections that come and go must not gather. Chosen arbitrarily.
+const TIMERS_MAX_FIRST: usize = 64;
+
+impl TimerFor {
+    fn is_there(&self) -> bool {
+        match self {
+            TimerFor::Session(session) => session.strong_count() > 0,
+            TimerFor::Listener(_) => true,
+        }
+    }
 }
 
 impl PartialEq for TimerEntry {
@@ -303,6 +318,7 @@ impl Reactor {
             group_events: Box::new(Events::new()),
             timers: BinaryHeap::new(),
             timers_made: 0,
+            timers_max: TIMERS_MAX_FIRST,
             retry: Vec::new(),
             jobs: Vec::new(),
             stopped: false,
@@ -424,6 +440,10 @@ impl Reactor {
     }
 
     fn push_timer(&mut self, at: Instant, session: TimerFor) {
+        if self.timers.len() >= self.timers_max {
+            self.timers.retain(|Reverse(timer)| timer.session.is_there());
+            self.timers_max = TIMERS_MAX_FIRST.max(2 * self.timers.len());
+        }
         self.timers_made += 1;
         self.timers.push(Reverse(TimerEntry { at, number: self.timers_made, session }));
     }
