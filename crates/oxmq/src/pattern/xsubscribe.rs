@@ -4,7 +4,7 @@ use super::{Pattern, Refusal};
 use crate::Message;
 use crate::option::Options;
 use crate::routing::{FairQueue, FanOut};
-use crate::socket::pipes::{Link, PeerNews, PipeId, Pipes};
+use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
 use crate::subscription::{Removed, Subscriptions};
 
@@ -35,15 +35,7 @@ impl Pattern for XSub {
     fn attach(&mut self, pipes: &mut Pipes, pipe: PipeId) -> bool {
         self.pipes.push(pipe);
         self.input.activate(pipe);
-        // A connection tells its peer once its handshake is done; a socket of this process now.
-        if let Some(Link::Inproc(peer, peer_pipe)) = pipes.get(pipe).map(|pipe| &pipe.link) {
-            let (peer, peer_pipe) = (peer.clone(), *peer_pipe);
-            let after = &mut pipes.after;
-            self.subscriptions.for_each(&mut |prefix: &[u8], _, _| {
-                let news = PeerNews::Subscription(true, prefix.to_vec());
-                after.tell(&peer, peer_pipe, news);
-            });
-        }
+        pipes.tell_new_peer(pipe, &self.subscriptions);
         true
     }
 

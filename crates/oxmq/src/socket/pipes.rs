@@ -8,6 +8,7 @@ use crate::pipe::{ArenaWriter, SlotReader, SlotWriter};
 use crate::session::Session;
 use crate::socket::after::After;
 use crate::socket::core::Core;
+use crate::subscription::Subscriptions;
 
 /// Names a pipe of one socket; never reused for another pipe.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -371,6 +372,18 @@ impl Pipes {
             }
             Link::Session(_) | Link::Unbound => {}
         }
+    }
+
+    /// Tells a new peer what is subscribed to. A connection tells its peer once its handshake is
+    /// done; a socket of this process is told now.
+    pub(crate) fn tell_new_peer(&mut self, id: PipeId, subscriptions: &Subscriptions<()>) {
+        let Some(Link::Inproc(peer, peer_pipe)) = self.get(id).map(|pipe| &pipe.link) else {
+            return;
+        };
+        let (peer, peer_pipe) = (peer.clone(), *peer_pipe);
+        subscriptions.for_each(|prefix, _, _| {
+            self.after.tell(&peer, peer_pipe, PeerNews::Subscription(true, prefix.to_vec()));
+        });
     }
 
     /// The pipe can send no more: what it had staged is forgotten.
