@@ -166,36 +166,26 @@ impl<'a> Proxy<'a> {
     /// # Errors
     /// [`ProxyError`], most often because the context was terminated.
     pub fn run(self) -> Result<ProxyStatistics, ProxyError> {
-        let mut forward = Direction::new(self.front, self.back);
-        let mut backward = Direction::new(self.back, self.front);
-        let mut paused = false;
+        let mut passing = Passing::new(&self);
         loop {
-            let mut busy = false;
-            if let Some(control) = self.control {
-                let statistics =
-                    ProxyStatistics { forward: forward.passed, backward: backward.passed };
-                match obey(control, &statistics, &mut paused)? {
-                    Some(Order::Terminate) => return Ok(statistics),
-                    Some(Order::None) => busy = true,
-                    None => {}
-                }
-            }
-            if !paused {
-                busy |= forward.pass(self.capture)?;
-                busy |= backward.pass(self.capture)?;
-            }
-            if !busy {
-                self.wait(&forward, &backward, paused)?;
+            match passing.turn(&self)? {
+                Turn::Ended => return Ok(passing.statistics()),
+                Turn::Busy => {}
+                Turn::Idle => self.wait(&passing)?,
             }
         }
     }
 
-    fn wait(
-        &self,
-        forward: &Direction<'_>,
-        backward: &Direction<'_>,
-        paused: bool,
-    ) -> Result<(), ProxyError> {
+    /// Passes what is there. False: there is nothing.
+    #[cfg(oxmq_sim)]
+    #[doc(hidden)]
+    pub fn simulate(&self) -> impl FnMut() -> Result<bool, ProxyError> {
+        let mut passing = Passing::new(self);
+        move || Ok(matches!(passing.turn(self)?, Turn::Busy))
+    }
+
+    fn wait(&self, passing: &Passing<'_>) -> Result<(), ProxyError> {
+        let Passing { forward, backward, paused } = passing;
         let (mut front, mut back) = (Events::NONE, Events::NONE);
         if !paused {
             front = forward.wants_in() | backward.wants_out();
@@ -208,6 +198,54 @@ impl<'a> Proxy<'a> {
         }
         poll(&mut items, None)?;
         Ok(())
+    }
+}
+
+/// How far a proxy has come.
+struct Passing<'a> {
+    forward: Direction<'a>,
+    backward: Direction<'a>,
+    paused: bool,
+}
+
+/// What a turn found.
+enum Turn {
+    /// Something was passed on.
+    Busy,
+    /// Nothing is to be done until a socket is ready.
+    Idle,
+    /// The order to end.
+    Ended,
+}
+
+impl<'a> Passing<'a> {
+    fn new(proxy: &Proxy<'a>) -> Passing<'a> {
+        Passing {
+            forward: Direction::new(proxy.front, proxy.back),
+            backward: Direction::new(proxy.back, proxy.front),
+            paused: false,
+        }
+    }
+
+    fn statistics(&self) -> ProxyStatistics {
+        ProxyStatistics { forward: self.forward.passed, backward: self.backward.passed }
+    }
+
+    /// Obeys an order, and passes what is there in both directions.
+    fn turn(&mut self, proxy: &Proxy<'_>) -> Result<Turn, ProxyError> {
+        let mut busy = false;
+        if let Some(control) = proxy.control {
+            match obey(control, &self.statistics(), &mut self.paused)? {
+                Some(Order::Terminate) => return Ok(Turn::Ended),
+                Some(Order::None) => busy = true,
+                None => {}
+            }
+        }
+        if !self.paused {
+            busy |= self.forward.pass(proxy.capture)?;
+            busy |= self.backward.pass(proxy.capture)?;
+        }
+        Ok(if busy { Turn::Busy } else { Turn::Idle })
     }
 }
 
