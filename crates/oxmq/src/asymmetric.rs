@@ -84,8 +84,10 @@ struct Leave;
 #[cfg(not(loom))]
 impl Drop for Leave {
     fn drop(&mut self) {
-        if let Me::Known(thread) = ME.replace(Me::Nobody) {
-            FREE.lock().push(thread);
+        if let Me::Known(thread) = ME.replace(Me::Nobody)
+            && let Some(mut free) = FREE.try_lock()
+        {
+            free.push(thread);
         }
     }
 }
@@ -96,7 +98,8 @@ thread_local! {
     static LEAVE: Leave = const { Leave };
 }
 
-/// The names of threads that have ended.
+/// The names of threads that have ended. Never waited for: in a child of a fork its lock may have
+/// been left held. A name is lost then, which is 64 bytes.
 #[cfg(not(loom))]
 static FREE: Mutex<Vec<&'static ThisThread>> = Mutex::new(Vec::new());
 
@@ -104,9 +107,10 @@ static FREE: Mutex<Vec<&'static ThisThread>> = Mutex::new(Vec::new());
 #[cold]
 fn name_thread() -> Option<&'static ThisThread> {
     static NAMED: AtomicUsize = AtomicUsize::new(0);
+    sys::in_forked_children(forget_me);
     let known = sys::has_membarrier() && LEAVE.try_with(|_| ()).is_ok();
     let thread = known.then(|| {
-        FREE.lock().pop().unwrap_or_else(|| {
+        FREE.try_lock().and_then(|mut free| free.pop()).unwrap_or_else(|| {
             // Relaxed: only the number counts. There are never 2^32 threads at once.
             let token = NAMED.fetch_add(1, Ordering::Relaxed) + 1;
             Box::leak(Box::new(ThisThread::new(token as ThreadToken)))
@@ -114,6 +118,14 @@ fn name_thread() -> Option<&'static ThisThread> {
     });
     ME.set(thread.map_or(Me::Nobody, Me::Known));
     thread
+}
+
+/// In a forked child: its thread is a favourite of none of the parent's locks, and waits for none.
+#[cfg(not(loom))]
+extern "C" fn forget_me() {
+    if let Me::Known(_) = ME.get() {
+        ME.set(Me::Unknown);
+    }
 }
 
 /// The frequent side's fence, between its write and its look.

@@ -16,6 +16,10 @@
 //! One of the two sees the other: either the favourite sees that it is none any more, leaves and
 //! queues for `turn`, or the other sees it inside and waits. Each thread writes its own `inside`:
 //! one that is late to see that it lost the favour must not wipe out the next favourite's.
+//!
+//! A child of a fork has the parent's locks as they were, perhaps held by threads that it does not
+//! have. There nobody gets in: whoever was a favourite is none (`asymmetric` names the child's
+//! thread anew), and who would queue is refused.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -23,6 +27,8 @@ use std::ptr;
 
 use crate::asymmetric::{self, ThisThread};
 use crate::sync::{AtomicPtr, Mutex, MutexGuard, Ordering, UnsafeCell, mutate, pause};
+#[cfg(not(loom))]
+use crate::sys::fork_generation;
 
 /// A lock around a value.
 pub(crate) struct Biased<T> {
@@ -30,6 +36,8 @@ pub(crate) struct Biased<T> {
     favourite: AtomicPtr<ThisThread>,
     /// What everybody else queues for.
     turn: Mutex<Turn>,
+    /// The process that made the lock, as against its forked children.
+    process: u64,
     value: UnsafeCell<T>,
 }
 
@@ -64,20 +72,22 @@ impl<T> Biased<T> {
         Biased {
             favourite: AtomicPtr::new(ptr::null_mut()),
             turn: Mutex::new(Turn { last: ptr::null(), streak: 0, needed: NEEDED[0] }),
+            process: fork_generation(),
             value: UnsafeCell::new(value),
         }
     }
 
-    /// Takes the lock; not to be called by who holds it.
+    /// Takes the lock; not to be called by who holds it. `None`: this process was forked after the
+    /// lock was made.
     #[cfg(not(loom))]
     #[inline]
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn lock(&self) -> Option<Guard<'_, T>> {
         self.lock_as(asymmetric::me())
     }
 
     /// As `lock`; `me` is the calling thread.
     #[inline]
-    fn lock_as(&self, me: Option<&'static ThisThread>) -> Guard<'_, T> {
+    fn lock_as(&self, me: Option<&'static ThisThread>) -> Option<Guard<'_, T>> {
         // Relaxed loads: only this thread makes itself the favourite and writes its `inside`; the
         // fences order the rest. Release stores: whoever sees one of them, and so that this thread
         // is not in its lock, sees what it did there before.
@@ -90,7 +100,7 @@ impl<T> Biased<T> {
                 asymmetric::light();
             }
             if self.is_favourite(me) {
-                return Guard { lock: self, turn: Err(me), _not_send: PhantomData };
+                return Some(Guard { lock: self, turn: Err(me), _not_send: PhantomData });
             }
             me.inside.store(0, Ordering::Release);
         }
@@ -107,7 +117,10 @@ impl<T> Biased<T> {
     }
 
     #[inline(never)]
-    fn lock_in_turn(&self, me: Option<&'static ThisThread>) -> Guard<'_, T> {
+    fn lock_in_turn(&self, me: Option<&'static ThisThread>) -> Option<Guard<'_, T>> {
+        if self.process != fork_generation() {
+            return None;
+        }
         let me = me.map_or(ptr::null(), ptr::from_ref);
         let mut turn = self.turn.lock();
         // Relaxed: written under `turn` only.
@@ -127,7 +140,7 @@ impl<T> Biased<T> {
             // Relaxed: for this thread's eyes, and for whoever takes `turn` next.
             self.favourite.store(me.cast_mut(), Ordering::Relaxed);
         }
-        Guard { lock: self, turn: Ok(turn), _not_send: PhantomData }
+        Some(Guard { lock: self, turn: Ok(turn), _not_send: PhantomData })
     }
 
     /// Takes the favour back and waits until its holder is outside.
@@ -146,6 +159,12 @@ impl<T> Biased<T> {
             tries += 1;
         }
     }
+}
+
+/// loom's processes do not fork.
+#[cfg(loom)]
+fn fork_generation() -> u64 {
+    0
 }
 
 /// The right to the value; released when dropped.
@@ -193,15 +212,15 @@ mod tests {
         let [one, other] = [1, 2].map(|token| Some(ThisThread::leaked(token)));
         let lock = Biased::new(0);
         for _ in 0..=NEEDED[0] {
-            let mut held = lock.lock_as(one);
+            let mut held = lock.lock_as(one).unwrap();
             assert!(held.turn.is_ok());
             *held += 1;
         }
-        assert!(lock.lock_as(one).turn.is_err());
-        assert!(lock.lock_as(other).turn.is_ok());
-        assert!(lock.lock_as(one).turn.is_ok());
+        assert!(lock.lock_as(one).unwrap().turn.is_err());
+        assert!(lock.lock_as(other).unwrap().turn.is_ok());
+        assert!(lock.lock_as(one).unwrap().turn.is_ok());
         for _ in 0..10 * NEEDED[1] {
-            let mut held = lock.lock_as(None);
+            let mut held = lock.lock_as(None).unwrap();
             assert!(held.turn.is_ok(), "nobody is no favourite");
             *held += 1;
         }
@@ -213,10 +232,10 @@ mod tests {
         let locks = [Biased::new(0), Biased::new(0)];
         for _ in 0..10 * NEEDED[1] {
             for lock in &locks {
-                drop(lock.lock_as(me));
+                drop(lock.lock_as(me).unwrap());
             }
         }
-        let [one, other] = locks.each_ref().map(|lock| lock.lock_as(me));
+        let [one, other] = locks.each_ref().map(|lock| lock.lock_as(me).unwrap());
         assert!(one.turn.is_err() && other.turn.is_ok());
     }
 
@@ -230,7 +249,7 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..ROUNDS {
                         for _ in 0..(round * thread) % 400 {
-                            let mut held = lock.lock();
+                            let mut held = lock.lock().unwrap();
                             held.0 += 1;
                             std::hint::black_box(&mut held);
                             held.1 += 1;
@@ -240,7 +259,7 @@ mod tests {
                 });
             }
         });
-        let held = lock.lock();
+        let held = lock.lock().unwrap();
         let sum: u32 =
             (1..=3).map(|thread| (0..ROUNDS).map(|round| round * thread % 400).sum::<u32>()).sum();
         assert_eq!(*held, (u64::from(sum), u64::from(sum)));
@@ -262,13 +281,13 @@ mod loom_tests {
                 let lock = Arc::new(Biased::new(0));
                 let other = lock.clone();
                 // Favoured from the second time on.
-                *lock.lock_as(one) += 1;
-                *lock.lock_as(one) += 1;
-                let other = thread::spawn(move || *other.lock_as(two) += 1);
-                *lock.lock_as(one) += 1;
-                *lock.lock_as(one) += 1;
+                *lock.lock_as(one).unwrap() += 1;
+                *lock.lock_as(one).unwrap() += 1;
+                let other = thread::spawn(move || *other.lock_as(two).unwrap() += 1);
+                *lock.lock_as(one).unwrap() += 1;
+                *lock.lock_as(one).unwrap() += 1;
                 other.join().unwrap();
-                assert_eq!(*lock.lock_as(one), 5);
+                assert_eq!(*lock.lock_as(one).unwrap(), 5);
             })
         });
     }
@@ -282,15 +301,15 @@ mod loom_tests {
                 let [one, two] = [1, 2].map(|token| Some(ThisThread::leaked(token)));
                 let locks = Arc::new([Biased::new(0), Biased::new(0)]);
                 for lock in locks.iter() {
-                    *lock.lock_as(one) += 1;
-                    *lock.lock_as(one) += 1;
+                    *lock.lock_as(one).unwrap() += 1;
+                    *lock.lock_as(one).unwrap() += 1;
                 }
                 let other = locks.clone();
-                let other = thread::spawn(move || *other[0].lock_as(two) += 1);
-                *locks[0].lock_as(one) += 1;
-                *locks[1].lock_as(one) += 1;
+                let other = thread::spawn(move || *other[0].lock_as(two).unwrap() += 1);
+                *locks[0].lock_as(one).unwrap() += 1;
+                *locks[1].lock_as(one).unwrap() += 1;
                 other.join().unwrap();
-                assert_eq!(*locks[0].lock_as(one), 4);
+                assert_eq!(*locks[0].lock_as(one).unwrap(), 4);
             });
         });
     }
@@ -304,14 +323,14 @@ mod loom_tests {
                 let other = lock.clone();
                 let other = thread::spawn(move || {
                     for _ in 0..3 {
-                        *other.lock_as(two) += 1;
+                        *other.lock_as(two).unwrap() += 1;
                     }
                 });
                 for _ in 0..3 {
-                    *lock.lock_as(one) += 1;
+                    *lock.lock_as(one).unwrap() += 1;
                 }
                 other.join().unwrap();
-                assert_eq!(*lock.lock_as(one), 6);
+                assert_eq!(*lock.lock_as(one).unwrap(), 6);
             })
         });
     }

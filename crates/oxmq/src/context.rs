@@ -28,6 +28,9 @@ const SOCKETS_MAX: usize = 1023;
 /// When the last copy and the last socket are dropped, the drop waits until what was sent is with
 /// the peers, within the sockets' LINGER, as [`Context::term`] does.
 ///
+/// A process forked from one that has contexts makes its own: every call on the parent's contexts
+/// and sockets returns `Forked` there, and dropping them does nothing.
+///
 /// ```
 /// use oxmq::{Context, Pull, Push};
 /// let context = Context::new();
@@ -108,7 +111,9 @@ impl Context {
     /// How many I/O threads there will be: one per gigabyte of traffic a second is a good rule.
     /// Has no effect once the first connection or endpoint has started them.
     pub fn set_io_threads(&self, threads: usize) {
-        self.shared.core.io.lock().wanted = threads.max(1);
+        if !self.shared.core.is_inherited() {
+            self.shared.core.io.lock().wanted = threads.max(1);
+        }
     }
 
     /// A new socket of any type.
@@ -121,6 +126,9 @@ impl Context {
             SocketError::System(io::Error::new(io::ErrorKind::Unsupported, why))
         })?;
         let core = &self.shared.core;
+        if core.is_inherited() {
+            return Err(SocketError::Forked);
+        }
         let mut sockets = core.sockets.lock();
         if sockets.terminated {
             return Err(SocketError::Terminated);
@@ -194,7 +202,10 @@ impl Default for Context {
 impl Drop for Shared {
     fn drop(&mut self) {
         // Nobody is left to be told of an interruption; a panic must not turn into a hang.
-        if !cfg!(oxmq_sim) && !self.core.is_inherited() && !std::thread::panicking() {
+        if self.core.is_inherited() {
+            // As a socket's: its descriptors are the parent's as well.
+            std::mem::forget(self.core.clone());
+        } else if !cfg!(oxmq_sim) && !std::thread::panicking() {
             while let Err(TermError::Interrupted) = self.core.term(None) {}
         }
     }
@@ -269,6 +280,9 @@ impl ContextCore {
     }
 
     fn shutdown(&self) {
+        if self.is_inherited() {
+            return;
+        }
         let open = {
             let mut sockets = self.sockets.lock();
             sockets.terminated = true;
@@ -280,6 +294,9 @@ impl ContextCore {
     }
 
     fn term(&self, deadline: Deadline) -> Result<(), TermError> {
+        if self.is_inherited() {
+            return Err(TermError::Forked);
+        }
         // First of all: it blocks signals, so that none is handled unseen.
         let sleeper = Sleeper::new();
         self.shutdown();

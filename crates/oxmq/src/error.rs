@@ -39,6 +39,8 @@ pub enum SendErrorKind {
     Empty,
     /// No peer has the identity that a ROUTER's message is for (ROUTER_MANDATORY).
     HostUnreachable,
+    /// The socket is another process's: this one was forked after it was made.
+    Forked,
 }
 
 /// Why no message was received.
@@ -57,6 +59,8 @@ pub enum RecvError {
     Closed,
     /// Sockets of this type only send.
     NotSupported,
+    /// The socket is another process's: this one was forked after it was made.
+    Forked,
 }
 
 /// Why a socket was not bound.
@@ -86,6 +90,8 @@ pub enum BindError {
         /// Where.
         endpoint: String,
     },
+    /// The socket is another process's: this one was forked after it was made.
+    Forked,
 }
 
 /// Why a socket was not connected. That a peer is away is no reason: connecting goes on until it
@@ -116,6 +122,8 @@ pub enum ConnectError {
         /// Where to.
         endpoint: String,
     },
+    /// The socket is another process's: this one was forked after it was made.
+    Forked,
 }
 
 /// Why a socket was not unbound or disconnected.
@@ -131,6 +139,8 @@ pub enum UnbindError {
     Terminated,
     /// The socket is closed.
     Closed,
+    /// The socket is another process's: this one was forked after it was made.
+    Forked,
 }
 
 /// Why there is no new socket.
@@ -146,6 +156,8 @@ pub enum SocketError {
     Terminated,
     /// The system refused, a thread or a descriptor for instance.
     System(io::Error),
+    /// The context is another process's: this one was forked after it was made.
+    Forked,
 }
 
 /// Why a context is not terminated yet. Terminating it again goes on waiting.
@@ -162,6 +174,8 @@ pub enum TermError {
         /// ended: messages may wait for it.
         endpoint: Option<String>,
     },
+    /// The context is another process's: this one was forked after it was made.
+    Forked,
 }
 
 /// Why what was waited for did not come.
@@ -176,6 +190,8 @@ pub enum WaitError {
     Terminated,
     /// The socket is closed.
     Closed,
+    /// The socket is another process's: this one was forked after it was made.
+    Forked,
 }
 
 /// Why polling several sockets ended without an answer. That the time is over is an answer: none
@@ -189,6 +205,8 @@ pub enum PollError {
     Terminated,
     /// One of the sockets is closed.
     Closed,
+    /// One of the sockets is another process's: this one was forked after it was made.
+    Forked,
     /// The system refused.
     System(io::Error),
 }
@@ -227,7 +245,8 @@ impl SendErrorKind {
             SendErrorKind::State => EFSM,
             SendErrorKind::Interrupted => libc::EINTR,
             SendErrorKind::Terminated => ETERM,
-            SendErrorKind::Closed => libc::ENOTSOCK,
+            // To a forked child its parent's sockets are none.
+            SendErrorKind::Closed | SendErrorKind::Forked => libc::ENOTSOCK,
             SendErrorKind::NotSupported => libc::ENOTSUP,
             SendErrorKind::Empty => libc::EINVAL,
             SendErrorKind::HostUnreachable => libc::EHOSTUNREACH,
@@ -250,7 +269,7 @@ impl RecvError {
             RecvError::State => EFSM,
             RecvError::Interrupted => libc::EINTR,
             RecvError::Terminated => ETERM,
-            RecvError::Closed => libc::ENOTSOCK,
+            RecvError::Closed | RecvError::Forked => libc::ENOTSOCK,
             RecvError::NotSupported => libc::ENOTSUP,
         }
     }
@@ -290,7 +309,7 @@ impl BindError {
             // What libzmq says of an interface that does not exist.
             BindError::System { source, .. } => errno_of(source).unwrap_or(libc::ENODEV),
             BindError::Terminated => ETERM,
-            BindError::Closed => libc::ENOTSOCK,
+            BindError::Closed | BindError::Forked => libc::ENOTSOCK,
             BindError::NotSupported { .. } => ENOCOMPATPROTO,
         }
     }
@@ -305,7 +324,7 @@ impl ConnectError {
             // What libzmq says of a name that does not resolve.
             ConnectError::System { source, .. } => errno_of(source).unwrap_or(libc::EINVAL),
             ConnectError::Terminated => ETERM,
-            ConnectError::Closed => libc::ENOTSOCK,
+            ConnectError::Closed | ConnectError::Forked => libc::ENOTSOCK,
             ConnectError::NotSupported { .. } => ENOCOMPATPROTO,
         }
     }
@@ -317,7 +336,7 @@ impl UnbindError {
         match self {
             UnbindError::NotBound { .. } => libc::ENOENT,
             UnbindError::Terminated => ETERM,
-            UnbindError::Closed => libc::ENOTSOCK,
+            UnbindError::Closed | UnbindError::Forked => libc::ENOTSOCK,
         }
     }
 }
@@ -329,6 +348,8 @@ impl SocketError {
             SocketError::TooManySockets { .. } => libc::EMFILE,
             SocketError::Terminated => ETERM,
             SocketError::System(source) => errno_of(source).unwrap_or(libc::ENOMEM),
+            // What libzmq says of a context that is none.
+            SocketError::Forked => libc::EFAULT,
         }
     }
 }
@@ -340,6 +361,7 @@ impl TermError {
             TermError::Interrupted => libc::EINTR,
             // libzmq waits for ever, and has no number for it.
             TermError::TimedOut { .. } => libc::EAGAIN,
+            TermError::Forked => libc::EFAULT,
         }
     }
 }
@@ -351,7 +373,7 @@ impl WaitError {
             WaitError::TimedOut => libc::EAGAIN,
             WaitError::Interrupted => libc::EINTR,
             WaitError::Terminated => ETERM,
-            WaitError::Closed => libc::ENOTSOCK,
+            WaitError::Closed | WaitError::Forked => libc::ENOTSOCK,
         }
     }
 }
@@ -362,7 +384,7 @@ impl PollError {
         match self {
             PollError::Interrupted => libc::EINTR,
             PollError::Terminated => ETERM,
-            PollError::Closed => libc::ENOTSOCK,
+            PollError::Closed | PollError::Forked => libc::ENOTSOCK,
             PollError::System(source) => errno_of(source).unwrap_or(libc::EINVAL),
         }
     }
@@ -376,7 +398,7 @@ impl OptionError {
             | OptionError::WrongType { .. }
             | OptionError::ReadOnly { .. } => libc::EINVAL,
             OptionError::Terminated => ETERM,
-            OptionError::Closed => libc::ENOTSOCK,
+            OptionError::Closed | OptionError::Forked => libc::ENOTSOCK,
             OptionError::NotSupported => libc::EINVAL,
         }
     }
@@ -399,6 +421,10 @@ fn errno_of(error: &io::Error) -> Option<i32> {
 const INTERRUPTED: &str = "a signal arrived while waiting";
 const TERMINATED: &str = "the context is terminated";
 const CLOSED: &str = "the socket is closed";
+pub(crate) const FORKED: &str = "this process was forked after the socket was made, which is its parent's; expected a \
+                      context and a socket made in this process";
+const CONTEXT_FORKED: &str = "this process was forked after the context was made, which is its parent's; expected one \
+                              made in this process";
 
 impl fmt::Display for SendErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -411,6 +437,7 @@ impl fmt::Display for SendErrorKind {
             SendErrorKind::NotSupported => "sockets of this type cannot send",
             SendErrorKind::Empty => "the message has no part; expected at least one",
             SendErrorKind::HostUnreachable => "no peer has the identity in the first part",
+            SendErrorKind::Forked => FORKED,
         })
     }
 }
@@ -430,6 +457,7 @@ impl fmt::Display for RecvError {
             RecvError::Terminated => TERMINATED,
             RecvError::Closed => CLOSED,
             RecvError::NotSupported => "sockets of this type cannot receive",
+            RecvError::Forked => FORKED,
         })
     }
 }
@@ -446,6 +474,7 @@ impl fmt::Display for BindError {
             }
             BindError::Terminated => f.write_str(TERMINATED),
             BindError::Closed => f.write_str(CLOSED),
+            BindError::Forked => f.write_str(FORKED),
             BindError::NotSupported { endpoint } => write!(
                 f,
                 "cannot bind to {endpoint}: sockets of this type cannot use the transport"
@@ -466,6 +495,7 @@ impl fmt::Display for ConnectError {
             }
             ConnectError::Terminated => f.write_str(TERMINATED),
             ConnectError::Closed => f.write_str(CLOSED),
+            ConnectError::Forked => f.write_str(FORKED),
             ConnectError::NotSupported { endpoint } => write!(
                 f,
                 "cannot connect to {endpoint}: sockets of this type cannot use the transport"
@@ -482,6 +512,7 @@ impl fmt::Display for UnbindError {
             }
             UnbindError::Terminated => f.write_str(TERMINATED),
             UnbindError::Closed => f.write_str(CLOSED),
+            UnbindError::Forked => f.write_str(FORKED),
         }
     }
 }
@@ -494,6 +525,7 @@ impl fmt::Display for SocketError {
             }
             SocketError::Terminated => f.write_str(TERMINATED),
             SocketError::System(source) => write!(f, "the system refused a socket: {source}"),
+            SocketError::Forked => f.write_str(CONTEXT_FORKED),
         }
     }
 }
@@ -502,6 +534,7 @@ impl fmt::Display for TermError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TermError::Interrupted => f.write_str(INTERRUPTED),
+            TermError::Forked => f.write_str(CONTEXT_FORKED),
             TermError::TimedOut { sockets_open, endpoint } => {
                 write!(
                     f,
@@ -523,6 +556,7 @@ impl fmt::Display for WaitError {
             WaitError::Interrupted => INTERRUPTED,
             WaitError::Terminated => TERMINATED,
             WaitError::Closed => CLOSED,
+            WaitError::Forked => FORKED,
         })
     }
 }
@@ -533,6 +567,7 @@ impl fmt::Display for PollError {
             PollError::Interrupted => f.write_str(INTERRUPTED),
             PollError::Terminated => f.write_str(TERMINATED),
             PollError::Closed => f.write_str("one of the sockets is closed"),
+            PollError::Forked => f.write_str(FORKED),
             PollError::System(source) => write!(f, "the system cannot poll: {source}"),
         }
     }

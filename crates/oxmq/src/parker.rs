@@ -5,11 +5,13 @@ use std::io;
 use std::sync::Arc;
 
 use crate::park::ParkState;
-use crate::sys::EventFd;
+use crate::sys::{EventFd, fork_generation};
 
 /// One per thread that ever blocked in a call of this library.
 pub(crate) struct Parker {
     state: ParkState,
+    /// A forked child has its parent's descriptors, and must not take what is signalled there.
+    process: u64,
     pub(crate) wake: EventFd,
 }
 
@@ -23,11 +25,16 @@ impl Parker {
             // (a signal handler, a free function): that call keeps it to itself.
             if let Some(parker) = current.as_ref()
                 && Arc::strong_count(parker) == 1
+                && parker.process == fork_generation()
             {
                 parker.state.reset();
                 return Ok(parker.clone());
             }
-            let parker = Arc::new(Parker { state: ParkState::new(), wake: EventFd::new()? });
+            let parker = Arc::new(Parker {
+                state: ParkState::new(),
+                process: fork_generation(),
+                wake: EventFd::new()?,
+            });
             *current = Some(parker.clone());
             Ok(parker)
         })

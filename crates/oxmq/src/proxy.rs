@@ -77,6 +77,8 @@ pub enum ProxyError {
     Interrupted,
     /// One of the sockets is closed.
     Closed,
+    /// One of the sockets is another process's: this one was forked after it was made.
+    Forked,
     /// Sockets of this type take turns between sending and receiving, which a proxy cannot.
     State(SocketType),
     /// The system refused.
@@ -94,7 +96,7 @@ impl ProxyError {
         match self {
             ProxyError::Terminated => PollError::Terminated.errno(),
             ProxyError::Interrupted => PollError::Interrupted.errno(),
-            ProxyError::Closed => PollError::Closed.errno(),
+            ProxyError::Closed | ProxyError::Forked => PollError::Closed.errno(),
             ProxyError::State(_) => SendErrorKind::State.errno(),
             ProxyError::System(source) => source.raw_os_error().unwrap_or(libc::EINVAL),
         }
@@ -107,6 +109,7 @@ impl fmt::Display for ProxyError {
             ProxyError::Terminated => f.write_str("the context is terminated"),
             ProxyError::Interrupted => f.write_str("a signal arrived"),
             ProxyError::Closed => f.write_str("one of the sockets is closed"),
+            ProxyError::Forked => f.write_str(crate::error::FORKED),
             ProxyError::State(kind) => {
                 write!(f, "a {} takes turns; use ROUTER and DEALER in a proxy", kind.name())
             }
@@ -130,6 +133,7 @@ impl From<PollError> for ProxyError {
             PollError::Terminated => ProxyError::Terminated,
             PollError::Interrupted => ProxyError::Interrupted,
             PollError::Closed => ProxyError::Closed,
+            PollError::Forked => ProxyError::Forked,
             PollError::System(source) => ProxyError::System(source),
         }
     }
@@ -369,6 +373,7 @@ impl<'a> Direction<'a> {
                 ProxyError::State(self.from.kind())
             }
             RecvError::Closed => ProxyError::Closed,
+            RecvError::Forked => ProxyError::Forked,
         }
     }
 }
@@ -382,6 +387,7 @@ fn failed(kind: SendErrorKind, socket: &Socket) -> ProxyError {
         SendErrorKind::Terminated => ProxyError::Terminated,
         SendErrorKind::Interrupted => ProxyError::Interrupted,
         SendErrorKind::Closed => ProxyError::Closed,
+        SendErrorKind::Forked => ProxyError::Forked,
         _ => ProxyError::State(socket.kind()),
     }
 }

@@ -97,6 +97,8 @@ pub enum OptionError {
     Terminated,
     /// The socket is closed.
     Closed,
+    /// The socket is another process's: this one was forked after it was made.
+    Forked,
     /// Sockets of this type have nothing of the kind.
     NotSupported,
 }
@@ -588,6 +590,7 @@ impl fmt::Display for OptionError {
             OptionError::ReadOnly { option } => write!(f, "option {option} can only be read"),
             OptionError::Terminated => f.write_str("the context is terminated"),
             OptionError::Closed => f.write_str("the socket is closed"),
+            OptionError::Forked => f.write_str(crate::error::FORKED),
             OptionError::NotSupported => f.write_str("sockets of this type cannot do this"),
         }
     }

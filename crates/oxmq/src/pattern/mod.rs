@@ -1,5 +1,6 @@
 //! The socket types, one file each. Nobody else matches on the type of a socket.
 
+mod absent;
 mod dealer;
 mod pair;
 mod publish;
@@ -31,6 +32,8 @@ pub(crate) enum Refusal {
     Terminated,
     /// The socket was closed.
     Closed,
+    /// The socket is another process's: this one was forked after it was made.
+    Forked,
     /// A multipart without a part.
     Empty,
     /// No peer has the identity that the message is for.
@@ -114,6 +117,11 @@ pub(crate) trait Pattern: Send {
     fn takes_subscriptions(&self) -> bool {
         false
     }
+}
+
+/// The rules for a socket of another process.
+pub(crate) fn absent() -> Box<dyn Pattern> {
+    Box::new(absent::Absent)
 }
 
 /// The rules for a socket type; `None` for one that is not built.

@@ -190,15 +190,17 @@ mod stock {
     // SAFETY: the stock owns its chunks, and nobody else points at them.
     unsafe impl Send for Drained {}
 
+    // Its locks are never waited for: in a child of a fork they may have been left held, and a chunk
+    // more or less is no loss.
     static STOCK: [Mutex<Drained>; CLASS_BYTES.len()] =
         [const { Mutex::new(Drained(Vec::new())) }; CLASS_BYTES.len()];
 
     pub(super) fn take(class: Class) -> Option<NonNull<Chunk>> {
-        STOCK[class.0 as usize].lock().0.pop()
+        STOCK[class.0 as usize].try_lock()?.0.pop()
     }
 
     pub(super) fn give(chunk: NonNull<Chunk>, class: Class) -> bool {
-        let mut stock = STOCK[class.0 as usize].lock();
+        let Some(mut stock) = STOCK[class.0 as usize].try_lock() else { return false };
         let room = stock.0.len() < STOCK_MAX[class.0 as usize];
         if room {
             stock.0.push(chunk);

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::biased::{Biased, Guard};
 use crate::context::ContextCore;
 use crate::option::Options;
-use crate::pattern::{Pattern, Refusal};
+use crate::pattern::{self, Pattern, Refusal};
 use crate::pipe::{ArenaReader, SlotReader, SlotWriter, arena, slots};
 use crate::reactor::{Group, Io, ListenerId};
 use crate::session::Session;
@@ -61,6 +61,8 @@ enum Phase {
     /// The context is being terminated: only closing is left.
     Terminated,
     Closed,
+    /// The socket is another process's, and this but stands in for its state.
+    Forked,
 }
 
 /// What a call to `bind` or `connect` made.
@@ -94,17 +96,7 @@ impl Core {
             answers: pattern.answers(),
             spin: Spin::new(),
             groups: Mutex::new(Some(Vec::new())),
-            state: Biased::new(State {
-                pattern,
-                pipes: Pipes::default(),
-                waiters: Waiters::default(),
-                options,
-                endpoints: Vec::new(),
-                phase: Phase::Open,
-                last_failure: None,
-                received: 0,
-                kicked_at: Instant::from_ns(0),
-            }),
+            state: Biased::new(State::new(pattern, options, Phase::Open)),
         })
     }
 
@@ -113,7 +105,7 @@ impl Core {
     /// Sends a whole message, or nothing.
     #[inline]
     pub(crate) fn try_send(&self, parts: &mut [Message]) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
+        let mut state = self.lock()?;
         let sent = state.send(parts);
         self.finish(state);
         sent
@@ -122,7 +114,7 @@ impl Core {
     /// Sends a message of one part.
     #[inline]
     pub(crate) fn try_send_one(&self, part: &mut Message) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
+        let mut state = self.lock()?;
         let sent = state.send_one(part);
         self.finish(state);
         sent
@@ -131,7 +123,7 @@ impl Core {
     /// As [`Core::try_send_one`], by a caller who would wait.
     #[inline]
     pub(crate) fn send_one(&self, part: &mut Message) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
+        let mut state = self.lock()?;
         state.pipes.lingering = Lingering::May;
         let sent = state.send_one(part);
         let lingers = mem::take(&mut state.pipes.lingering) == Lingering::Must;
@@ -194,7 +186,7 @@ impl Core {
         mut receive: impl FnMut(&mut State) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         loop {
-            let mut state = self.state.lock();
+            let mut state = self.lock()?;
             let received = receive(&mut state);
             let resumed = state.pipes.after.resumes();
             self.finish(state);
@@ -223,24 +215,42 @@ impl Core {
         })
     }
 
-    /// Runs `f` under the lock, then what it left to do.
+    /// Runs `f` under the lock, then what it left to do. In a child forked after the socket was
+    /// made, `f` sees a state without anything in it, which refuses everything.
     #[inline]
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state.lock();
+        let Some(mut state) = self.state.lock() else { return f(&mut self.stand_in()) };
         let result = f(&mut state);
         self.finish(state);
         result
     }
 
-    /// Releases the lock, then does what had to wait for that.
     #[inline]
-    pub(crate) fn finish(&self, mut state: Guard<'_, State>) {
+    fn lock(&self) -> Result<Guard<'_, State>, Refusal> {
+        self.state.lock().ok_or(Refusal::Forked)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn stand_in(&self) -> Box<State> {
+        let options = Options { socket_type: type_number(self.kind), ..Options::default() };
+        Box::new(State::new(pattern::absent(), options, Phase::Forked))
+    }
+
+    /// Releases the lock, then does what had to wait for that.
+    #[inline(always)]
+    pub(crate) fn finish(&self, state: Guard<'_, State>) {
         if state.pipes.after.is_touched() {
-            let after = mem::take(&mut state.pipes.after);
-            let streams = state.streams(&after);
-            drop(state);
-            after.run(streams);
+            Core::run_after(state);
         }
+    }
+
+    #[inline(never)]
+    fn run_after(mut state: Guard<'_, State>) {
+        let after = mem::take(&mut state.pipes.after);
+        let streams = state.streams(&after);
+        drop(state);
+        after.run(streams);
     }
 
     // What connections and other sockets tell.
@@ -386,18 +396,9 @@ impl Core {
         });
     }
 
-    /// Whether this process is a child forked after the socket was made: its threads, and who
-    /// knows what locks they held, stayed with the parent.
-    fn is_inherited(&self) -> bool {
-        self.context.is_inherited()
-    }
-
-    /// Closes the socket; false if it was closed before. What was sent lingers.
+    /// Closes the socket; false if it was closed before, or is the parent's. What was sent lingers.
     pub(crate) fn close(&self) -> bool {
-        if self.is_inherited() {
-            return false;
-        }
-        let mut state = self.state.lock();
+        let Ok(mut state) = self.lock() else { return false };
         if state.phase == Phase::Closed {
             return false;
         }
@@ -469,6 +470,20 @@ impl Core {
 }
 
 impl State {
+    fn new(pattern: Box<dyn Pattern>, options: Options, phase: Phase) -> State {
+        State {
+            pattern,
+            pipes: Pipes::default(),
+            waiters: Waiters::default(),
+            options,
+            endpoints: Vec::new(),
+            phase,
+            last_failure: None,
+            received: 0,
+            kicked_at: Instant::from_ns(0),
+        }
+    }
+
     /// Refuses everything once the socket or its context has ended.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Refusal> {
@@ -476,6 +491,7 @@ impl State {
             Phase::Open => Ok(()),
             Phase::Terminated => Err(Refusal::Terminated),
             Phase::Closed => Err(Refusal::Closed),
+            Phase::Forked => Err(Refusal::Forked),
         }
     }
 

@@ -202,6 +202,7 @@ impl Socket {
         });
         match found {
             Err(Refusal::Terminated) => Err(UnbindError::Terminated),
+            Err(Refusal::Forked) => Err(UnbindError::Forked),
             Err(_) => Err(UnbindError::Closed),
             Ok(None) => Err(UnbindError::NotBound { endpoint: endpoint.into() }),
             Ok(Some((_, Attached::Connector(pipe) | Attached::InprocPipe(pipe)))) => {
@@ -223,13 +224,14 @@ impl Socket {
     /// [`OptionError`] names the option, the value and what it may be.
     pub fn set<T: Into<OptionValue>>(&self, option: Opt<T>, value: T) -> Result<(), OptionError> {
         self.core.with(|state| {
+            state.check().map_err(option_refusal)?;
             state.options.set(option, value)?;
             state.pattern.configure(&state.options);
             Ok(())
         })
     }
 
-    /// The value of an option.
+    /// The value of an option. (In a child forked after the socket was made, its default.)
     pub fn get<T>(&self, option: Opt<T>) -> T {
         self.core.with(|state| state.options.get(option))
     }
@@ -487,6 +489,10 @@ impl AsRef<Socket> for Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         self.core.close();
+        if self.core.context.is_inherited() {
+            // Its parts are half changed perhaps, and its descriptors the parent's as well.
+            std::mem::forget(self.core.clone());
+        }
     }
 }
 
@@ -530,6 +536,7 @@ fn send_refusal(refusal: Refusal) -> SendErrorKind {
         Refusal::NotSupported => SendErrorKind::NotSupported,
         Refusal::Terminated => SendErrorKind::Terminated,
         Refusal::Closed => SendErrorKind::Closed,
+        Refusal::Forked => SendErrorKind::Forked,
         Refusal::Empty => SendErrorKind::Empty,
         Refusal::Unreachable => SendErrorKind::HostUnreachable,
     }
@@ -550,6 +557,7 @@ pub(crate) fn recv_refusal(refusal: Refusal) -> RecvError {
         Refusal::NotSupported => RecvError::NotSupported,
         Refusal::Terminated => RecvError::Terminated,
         Refusal::Closed => RecvError::Closed,
+        Refusal::Forked => RecvError::Forked,
     }
 }
 
@@ -565,6 +573,7 @@ fn wait_refusal(refusal: Refusal) -> WaitError {
     match refusal {
         Refusal::Terminated => WaitError::Terminated,
         Refusal::Closed => WaitError::Closed,
+        Refusal::Forked => WaitError::Forked,
         Refusal::Again
         | Refusal::State(_)
         | Refusal::NotSupported
@@ -576,6 +585,7 @@ fn wait_refusal(refusal: Refusal) -> WaitError {
 fn bind_refusal(refusal: Refusal) -> BindError {
     match refusal {
         Refusal::Terminated => BindError::Terminated,
+        Refusal::Forked => BindError::Forked,
         _ => BindError::Closed,
     }
 }
@@ -583,6 +593,7 @@ fn bind_refusal(refusal: Refusal) -> BindError {
 fn connect_refusal(refusal: Refusal) -> ConnectError {
     match refusal {
         Refusal::Terminated => ConnectError::Terminated,
+        Refusal::Forked => ConnectError::Forked,
         _ => ConnectError::Closed,
     }
 }
@@ -591,6 +602,7 @@ fn option_refusal(refusal: Refusal) -> OptionError {
     match refusal {
         Refusal::Terminated => OptionError::Terminated,
         Refusal::Closed => OptionError::Closed,
+        Refusal::Forked => OptionError::Forked,
         _ => OptionError::NotSupported,
     }
 }

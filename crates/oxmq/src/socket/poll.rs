@@ -206,6 +206,7 @@ fn events_of(fd: &PollFd) -> Events {
 fn refused(refusal: Refusal) -> PollError {
     match refusal {
         Refusal::Terminated => PollError::Terminated,
+        Refusal::Forked => PollError::Forked,
         _ => PollError::Closed,
     }
 }

@@ -881,12 +881,21 @@ pub(crate) fn fork_generation() -> u64 {
         // Relaxed: a child has one thread.
         GENERATION.fetch_add(1, Ordering::Relaxed);
     }
-    REGISTER.call_once(|| {
-        // SAFETY: the handler does nothing but an atomic addition, which is async-signal-safe.
-        // If there is no memory for it forks go unseen, as they would without us.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    });
+    REGISTER.call_once(|| run_in_forked_children(in_child));
     GENERATION.load(Ordering::Relaxed)
+}
+
+/// Has `run` called in every child that is forked from now on, before anything else there; the
+/// first `run` that is given stays the only one. It may do what a signal handler may.
+pub(crate) fn in_forked_children(run: extern "C" fn()) {
+    static REGISTER: Once = Once::new();
+    REGISTER.call_once(|| run_in_forked_children(run));
+}
+
+fn run_in_forked_children(run: extern "C" fn()) {
+    // SAFETY: the handlers only write an atomic, or a thread-local that needs no making.
+    // If there is no memory for it forks go unseen, as they would without us.
+    unsafe { libc::pthread_atfork(None, None, Some(run)) };
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -32,7 +32,8 @@
 //! *Fences.* [`membarrier`] passes a full fence on every thread of the process that runs at that
 //! moment; those that do not have passed one. Only where [`has_membarrier`].
 //!
-//! *Fork.* [`fork_generation`] is different in a child than in its parent.
+//! *Fork.* [`fork_generation`] is different in a child than in its parent; [`in_forked_children`]
+//! has something done there first.
 
 use std::fmt;
 use std::io;
@@ -55,8 +56,8 @@ use sim as face;
 
 pub(crate) use face::{
     Epoll, EventFd, Events, Fd, IoThread, SignalMask, TimerFd, accept, connect, cpu_count,
-    fork_generation, has_membarrier, is_self_connected, listen, membarrier, pause, poll,
-    random_u64, read, set_buffers, set_keepalive, set_type_of_service, shutdown_write,
+    fork_generation, has_membarrier, in_forked_children, is_self_connected, listen, membarrier,
+    pause, poll, random_u64, read, set_buffers, set_keepalive, set_type_of_service, shutdown_write,
     socket_error, spawn_io, unlink_ipc, write,
 };
 

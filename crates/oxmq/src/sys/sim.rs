@@ -284,6 +284,8 @@ pub(crate) fn fork_generation() -> u64 {
     0
 }
 
+pub(crate) fn in_forked_children(_run: extern "C" fn()) {}
+
 // ---------------------------------------------------------------------------------------------
 // Hooks for the driver
 
