@@ -9,6 +9,8 @@ mod asymmetric;
 mod biased;
 mod block;
 #[cfg(not(loom))]
+mod connection;
+#[cfg(not(loom))]
 mod context;
 mod drive;
 #[cfg(not(loom))]
@@ -35,6 +37,8 @@ mod session;
 #[cfg(not(loom))]
 mod socket;
 #[cfg(not(loom))]
+mod statistics;
+#[cfg(not(loom))]
 mod subscription;
 mod sync;
 #[cfg(not(loom))]
@@ -46,15 +50,17 @@ pub use message::{INLINE_BYTES_MAX, Message};
 
 #[cfg(not(loom))]
 pub use {
+    connection::{Connection, Peer},
     context::Context,
     endpoint::{Endpoint, EndpointError, EndpointErrorKind, Host, IpcPath, Port, TcpEndpoint},
     error::*,
-    oxmq_zmtp::SocketType,
+    oxmq_zmtp::{SocketType, Version as ZmtpVersion},
     proxy::{Passed, Proxy, ProxyError, ProxyStatistics},
     socket::{
         Dealer, Events, Pair, PollItem, Publisher, Pull, Push, Recv, RecvMultipart, Reply, Request,
         Router, Send, Socket, Subscriber, XPublisher, XSubscriber, poll,
     },
+    statistics::{DropReason, Dropped, PipeStatistics, Statistics},
 };
 
 #[cfg(oxmq_sim)]

@@ -97,8 +97,8 @@ pub(crate) trait Pattern: Send {
         0
     }
 
-    /// Messages that a full peer missed.
-    fn dropped(&self) -> u64 {
+    /// Messages taken from their pipes, whole, that the application has not received.
+    fn held(&self) -> u64 {
         0
     }
 

@@ -26,7 +26,7 @@ impl Pattern for Pub {
 
     fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         self.disconnected(pipes, pipe);
-        self.out.detach(pipe);
+        self.out.detach(pipes, pipe);
     }
 
     fn disconnected(&mut self, _: &mut Pipes, pipe: PipeId) {
@@ -70,10 +70,6 @@ impl Pattern for Pub {
 
     fn takes_subscriptions(&self) -> bool {
         true
-    }
-
-    fn dropped(&self) -> u64 {
-        self.out.dropped()
     }
 
     fn discards_input(&self) -> bool {

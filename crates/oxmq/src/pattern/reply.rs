@@ -5,6 +5,7 @@ use crate::Message;
 use crate::routing::FairQueue;
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
+use crate::statistics::DropReason;
 
 /// Keeps the envelope of the request and puts it before the reply.
 #[derive(Default)]
@@ -43,6 +44,7 @@ impl Rep {
             if !more {
                 // "SHALL discard silently": no delimiter, or nothing after it.
                 self.envelope.drain(..).for_each(|part| pipes.after.free(part));
+                pipes.count_dropped(from, DropReason::Malformed, 1);
             } else if delimiter {
                 self.asker = Some(from);
                 return self.input.recv(pipes, into);
@@ -57,10 +59,13 @@ impl Pattern for Rep {
         true
     }
 
-    fn detach(&mut self, _: &mut Pipes, pipe: PipeId) {
+    fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         self.input.activate(pipe);
         if self.asker == Some(pipe) {
             self.asker = None;
+            if self.turn == Turn::Answering {
+                pipes.count_dropped(pipe, DropReason::Disconnected, 1);
+            }
         }
     }
 
@@ -77,7 +82,18 @@ impl Pattern for Rep {
             }
             Turn::Answer => {
                 // "If the peer has gone or is full, the reply is dropped" (the manual's mute state).
-                self.asker = self.asker.filter(|&asker| pipes.has_room(asker));
+                let room = self.asker.map(|asker| (asker, pipes.has_room(asker)));
+                self.asker = match room {
+                    Some((asker, true)) => Some(asker),
+                    Some((asker, false)) => {
+                        pipes.count_dropped(asker, DropReason::Full, 1);
+                        None
+                    }
+                    None => {
+                        pipes.count_dropped(PipeId::NOWHERE, DropReason::Unroutable, 1);
+                        None
+                    }
+                };
                 for mut part in self.envelope.drain(..) {
                     match self.asker {
                         Some(asker) => pipes.write(asker, &mut part),
@@ -127,6 +143,10 @@ impl Pattern for Rep {
 
     fn answers(&self) -> bool {
         true
+    }
+
+    fn held(&self) -> u64 {
+        u64::from(self.prefetched.as_ref().is_some_and(|part| !part.more()))
     }
 
     fn may_have_input(&self) -> bool {

@@ -5,6 +5,7 @@ use crate::Message;
 use crate::routing::{FairQueue, LoadBalance};
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
+use crate::statistics::DropReason;
 
 /// Sends and receives in lockstep; the envelope is an empty delimiter part.
 #[derive(Default)]
@@ -42,12 +43,14 @@ impl Req {
             if expected && into.is_empty() && into.more() {
                 return self.input.recv(pipes, into);
             }
-            self.discard(pipes, into);
+            let reason = if expected { DropReason::Malformed } else { DropReason::Stale };
+            self.discard(pipes, from, into, reason);
         }
     }
 
     /// Drops a whole message, its first part read already.
-    fn discard(&mut self, pipes: &mut Pipes, part: &mut Message) {
+    fn discard(&mut self, pipes: &mut Pipes, from: PipeId, part: &mut Message, reason: DropReason) {
+        pipes.count_dropped(from, reason, 1);
         while part.more() {
             pipes.after.free(part.take());
             if self.input.recv(pipes, part).is_none() {
@@ -94,8 +97,8 @@ impl Pattern for Req {
                 };
                 // What is there already answers nothing that is asked now.
                 let mut stale = Message::new();
-                while self.input.recv(pipes, &mut stale).is_some() {
-                    self.discard(pipes, &mut stale);
+                while let Some(from) = self.input.recv(pipes, &mut stale) {
+                    self.discard(pipes, from, &mut stale, DropReason::Stale);
                 }
                 self.asked = Some(pipe);
                 self.turn = Turn::Asking;
@@ -142,6 +145,10 @@ impl Pattern for Req {
                 if self.prefetched.is_some() { Events::IN } else { Events::NONE }
             }
         }
+    }
+
+    fn held(&self) -> u64 {
+        u64::from(self.prefetched.as_ref().is_some_and(|part| !part.more()))
     }
 
     fn may_have_input(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::option::Options;
 use crate::routing::{ByIdentity, FairQueue};
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
+use crate::statistics::DropReason;
 
 /// Drops what cannot be delivered, unless ROUTER_MANDATORY says that the sender wants to know.
 #[derive(Default)]
@@ -28,7 +29,6 @@ pub(super) struct Router {
     handover: bool,
     probes: bool,
     notify: i32,
-    dropped: u64,
 }
 
 enum Sending {
@@ -70,21 +70,30 @@ impl Router {
         if self.notices.len() < self.notices_max {
             self.notices.push_back(identity_part(pipes, pipe));
         } else {
-            self.dropped += 1;
+            pipes.count_dropped(pipe, DropReason::Notice, 1);
         }
     }
 
     /// Which pipe the message goes to whose first part is given.
     fn choose(&mut self, pipes: &mut Pipes, identity: &Message) -> Result<Sending, Refusal> {
         let found = self.peers.find(identity);
-        match found.filter(|&pipe| pipes.has_room(pipe)) {
-            Some(pipe) => Ok(Sending::To(pipe)),
-            None if !self.mandatory => {
-                self.dropped += 1;
+        if !identity.more() {
+            // An identity and nothing behind it is no message, whoever bears it.
+            let refuses = self.mandatory && found.is_none();
+            return if refuses { Err(Refusal::Unreachable) } else { Ok(Sending::Dropped) };
+        }
+        match found {
+            Some(pipe) if pipes.has_room(pipe) => Ok(Sending::To(pipe)),
+            Some(_) if self.mandatory => Err(Refusal::Again),
+            None if self.mandatory => Err(Refusal::Unreachable),
+            Some(pipe) => {
+                pipes.count_dropped(pipe, DropReason::Full, 1);
                 Ok(Sending::Dropped)
             }
-            None if found.is_some() => Err(Refusal::Again),
-            None => Err(Refusal::Unreachable),
+            None => {
+                pipes.count_dropped(PipeId::NOWHERE, DropReason::Unroutable, 1);
+                Ok(Sending::Dropped)
+            }
         }
     }
 }
@@ -128,6 +137,7 @@ impl Pattern for Router {
         }
         if matches!(self.sending, Some(Sending::To(to)) if to == pipe) {
             self.sending = Some(Sending::Dropped);
+            pipes.count_dropped(pipe, DropReason::Disconnected, 1);
         }
     }
 
@@ -142,8 +152,11 @@ impl Pattern for Router {
             let alone = !part.more();
             let sending = self.choose(pipes, part)?;
             pipes.after.free(part.take());
-            // An identity and nothing behind it is no message.
-            self.sending = (!alone).then_some(sending);
+            if alone {
+                pipes.count_dropped(PipeId::NOWHERE, DropReason::Malformed, 1);
+            } else {
+                self.sending = Some(sending);
+            }
             return Ok(());
         };
         let more = part.more();
@@ -190,7 +203,7 @@ impl Pattern for Router {
         };
     }
 
-    fn dropped(&self) -> u64 {
-        self.dropped
+    fn held(&self) -> u64 {
+        u64::from(!self.ready.is_empty() && !self.in_message)
     }
 }

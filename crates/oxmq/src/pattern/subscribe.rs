@@ -6,6 +6,7 @@ use crate::option::Options;
 use crate::routing::FairQueue;
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
+use crate::statistics::DropReason;
 use crate::subscription::{Removed, Subscriptions};
 
 /// Filters by itself too: a peer may send more than was asked for.
@@ -45,7 +46,7 @@ impl Sub {
     #[inline]
     fn next(&mut self, pipes: &mut Pipes, into: &mut Message) -> Result<(), Refusal> {
         loop {
-            self.input.recv(pipes, into).ok_or(Refusal::Again)?;
+            let from = self.input.recv(pipes, into).ok_or(Refusal::Again)?;
             if self.message == Position::Start {
                 let wanted = self.subscriptions.contains_match(into) != self.inverts;
                 self.message = if wanted { Position::Wanted } else { Position::Unwanted };
@@ -56,6 +57,9 @@ impl Sub {
             }
             if wanted {
                 return Ok(());
+            }
+            if !into.more() {
+                pipes.count_dropped(from, DropReason::Unwanted, 1);
             }
             pipes.after.free(into.take());
         }
@@ -101,6 +105,10 @@ impl Pattern for Sub {
 
     fn configure(&mut self, options: &Options) {
         self.inverts = options.invert_matching;
+    }
+
+    fn held(&self) -> u64 {
+        u64::from(self.prefetched.as_ref().is_some_and(|part| !part.more()))
     }
 
     fn may_have_input(&self) -> bool {

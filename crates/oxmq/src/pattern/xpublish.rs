@@ -99,7 +99,7 @@ impl Pattern for XPub {
 
     fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         self.disconnected(pipes, pipe);
-        self.out.detach(pipe);
+        self.out.detach(pipes, pipe);
         self.input.activate(pipe);
     }
 
@@ -192,10 +192,6 @@ impl Pattern for XPub {
 
     fn takes_subscriptions(&self) -> bool {
         true
-    }
-
-    fn dropped(&self) -> u64 {
-        self.out.dropped()
     }
 
     fn configure(&mut self, options: &Options) {

@@ -39,9 +39,9 @@ impl Pattern for XSub {
         true
     }
 
-    fn detach(&mut self, _: &mut Pipes, pipe: PipeId) {
+    fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         self.pipes.retain(|&other| other != pipe);
-        self.out.detach(pipe);
+        self.out.detach(pipes, pipe);
         self.input.activate(pipe);
     }
 
@@ -98,10 +98,6 @@ impl Pattern for XSub {
 
     fn subscriptions(&self, each: &mut dyn FnMut(&[u8])) {
         self.subscriptions.for_each(&mut |prefix: &[u8], _, _| each(prefix));
-    }
-
-    fn dropped(&self) -> u64 {
-        self.out.dropped()
     }
 
     fn configure(&mut self, options: &Options) {

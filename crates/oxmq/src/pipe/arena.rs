@@ -250,8 +250,18 @@ impl ArenaWriter {
         self.tail = self.published;
     }
 
-    /// Messages published that the reader has not yet given credit back for.
-    #[cfg(test)]
+    /// Messages published, ever.
+    pub(crate) fn sent(&self) -> u64 {
+        self.spender.spent()
+    }
+
+    /// The high-water mark; 0 for no bound.
+    pub(crate) fn hwm(&self) -> u32 {
+        self.spender.hwm()
+    }
+
+    /// Messages published that the reader has not yet given credit back for: exact while the
+    /// reader rests, since it then has given all back.
     pub(crate) fn outstanding(&mut self) -> u64 {
         self.spender.outstanding(&self.shared.reader.credit)
     }
@@ -375,6 +385,11 @@ impl ArenaReader {
         self.shared.published();
         // Relaxed: at least as new as the position just acquired.
         self.shared.writer.messages.load(Ordering::Relaxed) - self.refund.done()
+    }
+
+    /// Messages that the kernel has whole, ever, and those discarded.
+    pub(crate) fn done(&self) -> u64 {
+        self.refund.done()
     }
 
     /// Whether the next byte for the kernel begins a message, so that control frames may go first.

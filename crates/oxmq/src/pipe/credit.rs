@@ -123,10 +123,14 @@ impl Spender {
     }
 
     /// Messages written and, as far as the reader has said, not finished with.
-    #[cfg(test)]
     pub(crate) fn outstanding(&mut self, credit: &Credit) -> u64 {
         self.refresh(credit);
         self.spent - self.returned
+    }
+
+    /// The high-water mark; 0 for no bound.
+    pub(crate) fn hwm(&self) -> u32 {
+        u32::try_from(self.limit).unwrap_or(0)
     }
 
     pub(crate) fn set_hwm(&mut self, hwm: u32, credit: &Credit) {
@@ -158,7 +162,6 @@ impl Refund {
     }
 
     /// How many messages the reader has finished with, ever.
-    #[cfg(test)]
     #[inline]
     pub(crate) fn done(&self) -> u64 {
         self.done

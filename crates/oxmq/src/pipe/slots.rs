@@ -50,6 +50,7 @@ pub(crate) fn slots<T>(hwm: u32) -> (SlotWriter<T>, SlotReader<T>) {
     let shared = Arc::new(Shared {
         writer: Line(WriterLine {
             published: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
             asks: AtomicU32::new(ACTIVATION),
             first: UnsafeCell::new(ptr::null_mut()),
         }),
@@ -126,6 +127,8 @@ struct Shared<T> {
 struct WriterLine<T> {
     /// The index up to which items are visible; always between two messages.
     published: AtomicU64,
+    /// `published`, counted in messages. Stored before it.
+    messages: AtomicU64,
     /// What the reader asks of the writer. Here, because the writer looks at every `publish` and
     /// the reader hardly ever writes it.
     asks: AtomicU32,
@@ -206,6 +209,8 @@ impl<T> SlotWriter<T> {
         }
         self.published = complete;
         let line = &self.shared.writer;
+        // Relaxed: ordered by the Release below.
+        line.messages.store(self.spender.spent(), Ordering::Relaxed);
         line.published.store(complete, PUBLISH);
         // Pairs with the fence in `SlotReader::fall_asleep`, here and below: the writer sees what
         // is asked of it, or the reader sees what was published.
@@ -250,8 +255,17 @@ impl<T> SlotWriter<T> {
         self.tail = self.complete;
     }
 
+    /// Messages pushed, ever.
+    pub(crate) fn sent(&self) -> u64 {
+        self.spender.spent()
+    }
+
+    /// The high-water mark; 0 for no bound.
+    pub(crate) fn hwm(&self) -> u32 {
+        self.spender.hwm()
+    }
+
     /// Messages pushed that the reader has not yet given credit back for.
-    #[cfg(test)]
     pub(crate) fn outstanding(&mut self) -> u64 {
         self.spender.outstanding(&self.shared.reader.credit)
     }
@@ -365,6 +379,18 @@ impl<T> SlotReader<T> {
         if due || self.is_empty() {
             self.settle();
         }
+    }
+
+    /// Messages published to the reader, ever.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.shared.published();
+        // Relaxed: at least as new as the index just acquired.
+        self.shared.writer.messages.load(Ordering::Relaxed)
+    }
+
+    /// Messages taken whole, ever.
+    pub(crate) fn taken(&self) -> u64 {
+        self.refund.done()
     }
 
     /// Whether giving credit back has found the writer waiting, so that it must be woken. Says so

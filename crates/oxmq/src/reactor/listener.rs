@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::{Io, KEY_LISTENER, Reactor, TimerFor};
+use crate::connection::Route;
 use crate::option::Options;
 use crate::session::Session;
 use crate::socket::core::Core;
@@ -32,6 +33,8 @@ impl ListenerId {
 pub(crate) struct Listener {
     pub(crate) fd: Fd,
     pub(crate) address: SockAddr,
+    /// As `bind` returned it.
+    pub(crate) endpoint: Arc<str>,
     pub(crate) core: Weak<Core>,
     pub(crate) options: Options,
 }
@@ -106,6 +109,7 @@ impl Listener {
         transport::set_buffers(&fd, &self.options);
         // Fails when descriptors ran out: the peer sees its connection closed, and tries again.
         let Ok(group) = core.context.least_loaded().and_then(|io| core.group(&io)) else { return };
-        Session::accepted(&core, group, fd, self.options.clone()).start();
+        let route = Arc::new(Route::over(&self.endpoint, true, &fd));
+        Session::accepted(&core, group, fd, route, self.options.clone()).start();
     }
 }

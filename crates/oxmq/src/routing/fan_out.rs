@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use crate::Message;
 use crate::socket::pipes::{PipeId, Pipes};
+use crate::statistics::DropReason;
 
 /// The set of a fan-out is frozen at the first part of a message.
 pub(crate) struct FanOut {
@@ -12,8 +13,7 @@ pub(crate) struct FanOut {
     message: NonZeroU64,
     in_message: bool,
     /// Pipes found full for this message.
-    missed: u32,
-    dropped: u64,
+    missed: Vec<PipeId>,
 }
 
 impl Default for FanOut {
@@ -22,15 +22,18 @@ impl Default for FanOut {
             targets: Vec::new(),
             message: NonZeroU64::MIN,
             in_message: false,
-            missed: 0,
-            dropped: 0,
+            missed: Vec::new(),
         }
     }
 }
 
 impl FanOut {
-    pub(crate) fn detach(&mut self, pipe: PipeId) {
+    pub(crate) fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
+        let targets = self.targets.len();
         self.targets.retain(|&target| target != pipe);
+        if self.in_message && self.targets.len() < targets {
+            pipes.count_dropped(pipe, DropReason::Disconnected, 1);
+        }
     }
 
     /// Whether the next part is the first of its message: only then are targets chosen.
@@ -47,7 +50,7 @@ impl FanOut {
         if room {
             self.targets.push(pipe);
         } else {
-            self.missed += 1;
+            self.missed.push(pipe);
         }
     }
 
@@ -59,17 +62,15 @@ impl FanOut {
     /// Whether a pipe was found full: then the set is forgotten, nobody has missed anything, and
     /// the message is sent anew later.
     pub(crate) fn take_missed(&mut self) -> bool {
-        let missed = self.missed > 0;
+        let missed = !self.missed.is_empty();
         if missed {
-            self.missed = 0;
+            self.missed.clear();
             self.end_message();
         }
         missed
     }
 
     fn end_message(&mut self) {
-        self.dropped += u64::from(self.missed);
-        self.missed = 0;
         self.targets.clear();
         self.message = self.message.saturating_add(1);
     }
@@ -88,12 +89,10 @@ impl FanOut {
             pipes.after.free(part.take());
         }
         if !self.in_message {
+            for pipe in self.missed.drain(..) {
+                pipes.count_dropped(pipe, DropReason::Full, 1);
+            }
             self.end_message();
         }
-    }
-
-    /// Messages that a full peer missed.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped
     }
 }

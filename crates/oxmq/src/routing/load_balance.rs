@@ -2,6 +2,7 @@
 
 use crate::Message;
 use crate::socket::pipes::{Lingering, PipeId, Pipes};
+use crate::statistics::DropReason;
 
 /// Round robin over the pipes that have room; a multipart stays on its pipe.
 #[derive(Default)]
@@ -69,6 +70,7 @@ impl LoadBalance {
                 pipes.after.free(part.take());
                 if !more {
                     self.sending = None;
+                    pipes.count_dropped(PipeId::NOWHERE, DropReason::Disconnected, 1);
                 }
                 return Some(PipeId::NOWHERE);
             }

@@ -21,11 +21,16 @@ use oxmq_zmtp::{Config, Connection};
 use super::receive_buffer::INLINE_BYTES_MAX;
 use super::transcoder::Transcoder;
 use super::{Failure, Inner, Origin, Phase, Session, order};
+use crate::Message;
+use crate::connection::{Peer, Route};
 use crate::drive::Work;
 use crate::endpoint::Endpoint;
 use crate::option::Options;
+use crate::pipe::ArenaReader;
 use crate::reactor::Reactor;
 use crate::socket::core::Core;
+use crate::socket::pipes::Account;
+use crate::statistics::DropReason;
 use crate::sys::{self, Fd, Instant, Interest, SockAddr};
 use crate::transport;
 
@@ -43,7 +48,7 @@ impl Session {
         // SAFETY: `try_take` made this thread the driver; `inner` is not used after `release`.
         let inner = unsafe { &mut *self.inner.get() };
         let ended_before = matches!(inner.phase, Phase::Ended);
-        let ended = loop {
+        let ended: Option<Account> = loop {
             let work = self.drive_state().begin_pass() | Work::BOTH;
             self.take_orders(inner, reactor);
             self.check_deadlines(inner, reactor);
@@ -52,13 +57,14 @@ impl Session {
             self.check_broken(inner, reactor, &mut garbage);
             self.check_closing(inner, reactor, &mut garbage);
             let ended = !ended_before && matches!(inner.phase, Phase::Ended);
+            let ended = ended.then_some(inner.account);
             if self.drive_state().release(inner.is_parked()) {
                 break ended;
             }
         };
         drop(garbage);
-        if ended {
-            self.leave();
+        if let Some(account) = ended {
+            self.leave(account);
         }
         true
     }
@@ -223,19 +229,26 @@ impl Session {
         let Some(zmtp) = &mut inner.zmtp else { return Ok(false) };
         let taken = zmtp.handle_handshake(inner.received.bytes()).map_err(Failure::Protocol)?;
         let frames_v1 = zmtp.frames_v1();
-        let peer = zmtp.peer().map(|peer| (peer.identity.clone(), peer.forwards_subscriptions));
+        let peer = zmtp.peer().map(|peer| {
+            let identity = peer.identity.clone();
+            let (version, socket_type) = (Some(peer.version), peer.socket_type);
+            (Peer { identity, version, socket_type }, peer.forwards_subscriptions)
+        });
         inner.received.consume(taken);
-        let Some((identity, forwards_subscriptions)) = peer else { return Ok(false) };
+        let Some((peer, forwards_subscriptions)) = peer else { return Ok(false) };
+        let identity = peer.identity.clone();
+        inner.route = Arc::new(inner.route.with_peer(peer));
+        let (route, pipe) = (&inner.route, self.pipe());
         let core = self.core.upgrade();
         match inner.origin {
             // A closed socket is not told; what it had sent still goes out.
             Origin::Connect { .. } => {
-                if core.as_ref().is_some_and(|core| !core.connected(self, self.pipe(), &identity)) {
+                if core.as_ref().is_some_and(|core| !core.connected(self, pipe, route, &identity)) {
                     return Err(Failure::Refused);
                 }
             }
             Origin::Accepted => {
-                let ends = core.as_ref().and_then(|core| core.attach(self, &identity));
+                let ends = core.as_ref().and_then(|core| core.attach(self, route, &identity));
                 let ends = ends.ok_or(Failure::Refused)?;
                 self.set_pipe(ends.pipe);
                 inner.out = Some(ends.out);
@@ -266,10 +279,16 @@ impl Session {
         self: &Arc<Self>,
         inner: &mut Inner,
         reactor: &mut Reactor,
-        garbage: &mut Vec<crate::Message>,
+        garbage: &mut Vec<Message>,
     ) {
         if !matches!(inner.phase, Phase::Broken(_)) {
             return;
+        }
+        let torn = inner.torn();
+        if torn > 0
+            && let Some(core) = self.core.upgrade()
+        {
+            core.count_dropped(self.pipe(), DropReason::Torn, torn);
         }
         // Closes the descriptor.
         inner.phase = Phase::Offline;
@@ -304,25 +323,20 @@ impl Session {
     }
 
     /// The replies that wait are for the peer that is gone.
-    fn renew_pipe(
-        self: &Arc<Self>,
-        inner: &mut Inner,
-        core: &Core,
-        garbage: &mut Vec<crate::Message>,
-    ) {
-        let Some(ends) = core.renew(self, self.pipe()) else { return };
+    fn renew_pipe(self: &Arc<Self>, inner: &mut Inner, core: &Core, garbage: &mut Vec<Message>) {
+        let Some(out) = &mut inner.out else { return };
+        let account = settle(out, garbage);
+        let Some(ends) = core.renew(self, self.pipe(), &inner.route, account) else { return };
         self.set_pipe(ends.pipe);
         inner.input = Some(ends.input);
-        if let Some(mut old) = inner.out.replace(ends.out) {
-            old.discard(garbage);
-        }
+        inner.out = Some(ends.out);
     }
 
     fn check_closing(
         self: &Arc<Self>,
         inner: &mut Inner,
         reactor: &mut Reactor,
-        garbage: &mut Vec<crate::Message>,
+        garbage: &mut Vec<Message>,
     ) {
         if !inner.closing {
             return;
@@ -346,7 +360,7 @@ impl Session {
         }
     }
 
-    fn end(self: &Arc<Self>, inner: &mut Inner, garbage: &mut Vec<crate::Message>) {
+    fn end(self: &Arc<Self>, inner: &mut Inner, garbage: &mut Vec<Message>) {
         if let Some(fd) = inner.phase.fd() {
             self.group.forget(fd);
         }
@@ -357,16 +371,16 @@ impl Session {
         inner.heartbeat = None;
         inner.received.clear();
         if let Some(mut out) = inner.out.take() {
-            out.discard(garbage);
+            inner.account = settle(&mut out, garbage);
         }
         inner.input = None;
         inner.large = None;
     }
 
     /// The last step of a session that ended, with nothing held.
-    fn leave(self: &Arc<Self>) {
+    fn leave(self: &Arc<Self>, account: Account) {
         if let Some(core) = self.core.upgrade() {
-            core.ended(self.pipe());
+            core.ended(self.pipe(), account);
         }
         self.group.remove(self.key);
         self.context.session_ended();
@@ -375,6 +389,12 @@ impl Session {
     fn drive_state(&self) -> &crate::drive::DriveState {
         &self.drive
     }
+}
+
+/// Discards what waits in a pipe, and says what became of all that was in it.
+fn settle(out: &mut ArenaReader, garbage: &mut Vec<Message>) -> Account {
+    let taken = out.done();
+    Account { taken, left: out.discard(garbage).messages }
 }
 
 /// How long to wait before the next attempt; `None`: no more attempts. Random, so that many peers
@@ -414,6 +434,7 @@ impl Inner {
         if let Phase::Connecting(fd) = mem::replace(&mut self.phase, Phase::Offline) {
             // A connect to a free port of the ephemeral range may meet itself.
             let own = sys::is_self_connected(&fd);
+            self.route = Arc::new(Route::over(&self.route.endpoint, false, &fd));
             self.phase = Phase::Handshake(fd);
             if own {
                 return Err(Failure::System(io::ErrorKind::ConnectionRefused.into()));

@@ -21,6 +21,7 @@ use std::time::Duration;
 use oxmq_zmtp::Connection;
 use parking_lot::Mutex;
 
+use crate::connection::Route;
 use crate::context::ContextCore;
 use crate::drive::{DriveState, Work};
 use crate::endpoint::Endpoint;
@@ -28,7 +29,7 @@ use crate::option::Options;
 use crate::pipe::{ArenaReader, SlotWriter};
 use crate::reactor::{Group, Io};
 use crate::socket::core::Core;
-use crate::socket::pipes::PipeId;
+use crate::socket::pipes::{Account, PipeId};
 use crate::sys::{Fd, Instant, Interest};
 use crate::{Message, SocketType};
 
@@ -84,6 +85,8 @@ mod order {
 pub(crate) struct Inner {
     phase: Phase,
     origin: Origin,
+    /// Its present connection, or its last one.
+    route: Arc<Route>,
     options: Box<Options>,
     zmtp: Option<Box<Connection>>,
     out: Option<ArenaReader>,
@@ -119,6 +122,10 @@ pub(crate) struct Inner {
     /// The last body was longer than what is decoded from the buffer.
     reads_large: bool,
     discards_input: bool,
+    /// Messages discarded and not yet counted by the socket.
+    unwanted: u64,
+    /// What became of the messages sent, once it has ended.
+    account: Account,
     takes_subscriptions: bool,
 }
 
@@ -196,12 +203,12 @@ impl Session {
         core: &Arc<Core>,
         group: Arc<Group>,
         endpoint: Endpoint,
+        route: Arc<Route>,
         options: Options,
         ends: (ArenaReader, SlotWriter<Message>),
     ) -> Arc<Session> {
         let origin = Origin::Connect { endpoint, addresses: Vec::new() };
-        let (out, input) = ends;
-        Session::new(core, group, origin, Phase::Offline, options, Some(out), Some(input))
+        Session::new(core, group, (origin, route, Phase::Offline), options, Some(ends))
     }
 
     /// A session over an accepted connection.
@@ -209,21 +216,21 @@ impl Session {
         core: &Arc<Core>,
         group: Arc<Group>,
         fd: Fd,
+        route: Arc<Route>,
         options: Options,
     ) -> Arc<Session> {
-        Session::new(core, group, Origin::Accepted, Phase::Handshake(fd), options, None, None)
+        Session::new(core, group, (Origin::Accepted, route, Phase::Handshake(fd)), options, None)
     }
 
     fn new(
         core: &Arc<Core>,
         group: Arc<Group>,
-        origin: Origin,
-        phase: Phase,
+        (origin, route, phase): (Origin, Arc<Route>, Phase),
         options: Options,
-        out: Option<ArenaReader>,
-        input: Option<SlotWriter<Message>>,
+        ends: Option<(ArenaReader, SlotWriter<Message>)>,
     ) -> Arc<Session> {
         core.context.session_started();
+        let (out, input) = ends.unzip();
         group.clone().insert(|key| {
             Arc::new(Session {
                 context: core.context.clone(),
@@ -244,6 +251,7 @@ impl Session {
                 inner: UnsafeCell::new(Inner {
                     phase,
                     origin,
+                    route,
                     options: Box::new(options),
                     zmtp: None,
                     out,
@@ -268,6 +276,8 @@ impl Session {
                     last_room_bytes: 0,
                     reads_large: false,
                     discards_input: core.discards_input,
+                    unwanted: 0,
+                    account: Account { taken: 0, left: 0 },
                     takes_subscriptions: core.takes_subscriptions,
                 }),
             })

@@ -1,17 +1,20 @@
 //! What every driver does: read, decode, and hand messages on; gather, and write.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oxmq_zmtp::wire::command::legacy_subscription;
-use oxmq_zmtp::{Decoded, Event};
+use oxmq_zmtp::wire::frame::COMMAND;
+use oxmq_zmtp::{Decoded, Event, ProtocolError};
 
 use super::receive_buffer::INLINE_BYTES_MAX;
 use super::{Failure, Inner, LargeBody, Phase, Session, WRITE_BYTES};
 use crate::Message;
 use crate::drive::Work;
 use crate::pipe::IoVecs;
+use crate::statistics::DropReason;
 use crate::sys::{self, Interest};
 
 /// Writes of one drive before other connections have their turn.
@@ -135,6 +138,9 @@ impl Session {
             return Ok(Decoding::Hungry);
         }
         let decoded = self.decode_frames(inner);
+        if inner.unwanted > 0 {
+            self.count_unwanted(inner);
+        }
         if let Some(input) = &mut inner.input
             && input.publish()
             && let Some(core) = self.core.upgrade()
@@ -207,6 +213,14 @@ impl Session {
         }
     }
 
+    #[cold]
+    fn count_unwanted(&self, inner: &mut Inner) {
+        let unwanted = mem::take(&mut inner.unwanted);
+        if let Some(core) = self.core.upgrade() {
+            core.count_dropped(self.pipe(), DropReason::Unwanted, unwanted);
+        }
+    }
+
     fn take_large(self: &Arc<Self>, inner: &mut Inner, large: LargeBody) -> Result<(), Failure> {
         if large.command {
             let Some(zmtp) = &mut inner.zmtp else { return Ok(()) };
@@ -231,6 +245,7 @@ impl Session {
         }
         if inner.discards_input {
             inner.in_multipart = more;
+            inner.unwanted += u64::from(!more);
             return Ok(());
         }
         if more || inner.in_multipart {
@@ -368,6 +383,44 @@ impl Session {
 }
 
 impl Inner {
+    /// How many messages have come from a connection that broke, and will not be passed on: the one
+    /// whose rest is missing, and those for which there was no room. Discarded ones do not count.
+    pub(super) fn torn(&mut self) -> u64 {
+        if self.discards_input || self.input.is_none() {
+            return 0;
+        }
+        let Some(zmtp) = &mut self.zmtp else { return 0 };
+        let mut whole = 0;
+        let mut in_message = self.in_multipart;
+        let mut rest = self.received.bytes();
+        if let Some(large) = &self.large {
+            let missing = large.missing();
+            if missing > rest.len() {
+                return u64::from(in_message || !large.command);
+            }
+            if !large.command {
+                in_message = large.more;
+                whole += u64::from(!large.more);
+            }
+            rest = &rest[missing..];
+        }
+        loop {
+            let begins_message = !rest.is_empty() && (zmtp.frames_v1() || rest[0] & COMMAND == 0);
+            match zmtp.decode(rest) {
+                Ok(Decoded::Message { more, consumed, .. }) => {
+                    in_message = more;
+                    whole += u64::from(!more);
+                    rest = &rest[consumed..];
+                }
+                Ok(Decoded::Command { consumed, .. }) => rest = &rest[consumed..],
+                Err(ProtocolError::MessageTooLong { .. }) => return whole + 1,
+                // What breaks the protocol otherwise is no message.
+                Err(_) => return whole + u64::from(in_message),
+                Ok(_) => return whole + u64::from(in_message || begins_message),
+            }
+        }
+    }
+
     /// The hot path of `decode_frames`: messages of one part that lie wholly in the buffer.
     #[inline]
     fn decode_short(&mut self) -> Result<(), Failure> {

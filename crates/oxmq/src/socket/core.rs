@@ -7,16 +7,18 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::biased::{Biased, Guard};
+use crate::connection::Route;
 use crate::context::ContextCore;
 use crate::option::Options;
 use crate::pattern::{self, Pattern, Refusal};
-use crate::pipe::{ArenaReader, SlotReader, SlotWriter, arena, slots};
+use crate::pipe::{ArenaReader, SlotWriter, arena, slots};
 use crate::reactor::{Group, Io, ListenerId};
 use crate::session::Session;
 use crate::socket::after::After;
-use crate::socket::pipes::{Lingering, Link, Output, PeerNews, Pipe, PipeId, Pipes, Unwritten};
+use crate::socket::pipes::{Account, Lingering, Link, Output, PeerNews, Pipe, PipeId, Pipes};
 use crate::socket::spin::{self, Spin};
 use crate::socket::waiters::{Events, Waiters};
+use crate::statistics::{DropReason, Statistics};
 use crate::sys::Instant;
 use crate::{Message, SocketType};
 
@@ -257,11 +259,16 @@ impl Core {
 
     /// A connection of a bound endpoint finished its handshake: it gets a pipe. `None`: this
     /// socket takes no more peers.
-    pub(crate) fn attach(&self, session: &Arc<Session>, identity: &[u8]) -> Option<SessionEnds> {
+    pub(crate) fn attach(
+        &self,
+        session: &Arc<Session>,
+        route: &Arc<Route>,
+        identity: &[u8],
+    ) -> Option<SessionEnds> {
         self.with(|state| {
             state.check().ok()?;
             let link = Link::Session(session.clone());
-            let (id, out, input) = state.new_session_pipe(link);
+            let (id, out, input) = state.new_session_pipe(link, route.clone());
             if !state.pattern.attach(&mut state.pipes, id) {
                 state.pipes.remove(id);
                 return None;
@@ -277,8 +284,17 @@ impl Core {
 
     /// The connection of an endpoint connected to finished its handshake. False: its peer is not
     /// wanted.
-    pub(crate) fn connected(&self, session: &Arc<Session>, id: PipeId, identity: &[u8]) -> bool {
+    pub(crate) fn connected(
+        &self,
+        session: &Arc<Session>,
+        id: PipeId,
+        route: &Arc<Route>,
+        identity: &[u8],
+    ) -> bool {
         self.with(|state| {
+            if let Some(pipe) = state.pipes.get(id) {
+                pipe.route = route.clone();
+            }
             if state.options.immediate {
                 state.pattern.attach(&mut state.pipes, id);
             }
@@ -303,11 +319,18 @@ impl Core {
 
     /// As [`Core::disconnected`], for a type that answers: what its peer had asked may still be
     /// read, what was to be sent to it goes nowhere, and the next connection gets a new pipe.
-    pub(crate) fn renew(&self, session: &Arc<Session>, id: PipeId) -> Option<SessionEnds> {
+    pub(crate) fn renew(
+        &self,
+        session: &Arc<Session>,
+        id: PipeId,
+        route: &Arc<Route>,
+        account: Account,
+    ) -> Option<SessionEnds> {
         self.with(|state| {
+            state.end_pipe(id, account);
             state.check().ok()?;
-            state.end_pipe(id);
-            let (new, out, input) = state.new_session_pipe(Link::Session(session.clone()));
+            let link = Link::Session(session.clone());
+            let (new, out, input) = state.new_session_pipe(link, route.clone());
             if !state.options.immediate {
                 state.pattern.attach(&mut state.pipes, new);
             }
@@ -323,8 +346,14 @@ impl Core {
     }
 
     /// The pipe's other end is gone for good.
-    pub(crate) fn ended(&self, id: PipeId) {
-        self.with(|state| state.end_pipe(id));
+    pub(crate) fn ended(&self, id: PipeId, account: Account) {
+        self.with(|state| state.end_pipe(id, account));
+    }
+
+    /// Messages were dropped that had come through the pipe.
+    #[cold]
+    pub(crate) fn count_dropped(&self, id: PipeId, reason: DropReason, messages: u64) {
+        self.with(|state| state.pipes.count_dropped(id, reason, messages));
     }
 
     /// The pipe has input, and its reader had gone to sleep.
@@ -357,7 +386,7 @@ impl Core {
             PeerNews::Readable => self.readable(id),
             PeerNews::Writable => self.writable(id),
             PeerNews::Subscription(add, prefix) => self.peer_subscription(id, add, &prefix),
-            PeerNews::Ended => self.ended(id),
+            PeerNews::Ended(taken) => self.ended(id, Account { taken, left: 0 }),
         }
     }
 
@@ -382,6 +411,37 @@ impl Core {
 
     pub(crate) fn groups(&self) -> Vec<Arc<Group>> {
         self.groups.lock().clone().unwrap_or_default()
+    }
+
+    // What became of messages.
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        let mut peers = Vec::new();
+        let mut statistics = self.with(|state| {
+            let (sent, received) = state.pipes.carried();
+            let pipes = state.pipes.iter_mut().map(|pipe| {
+                if let Link::Inproc(peer, peer_pipe) = &pipe.link {
+                    peers.push(Some((peer.clone(), *peer_pipe)));
+                } else {
+                    peers.push(None);
+                }
+                pipe.statistics()
+            });
+            let pipes = pipes.collect();
+            let dropped = state.pipes.dropped;
+            Statistics { socket_type: self.kind, sent, received, dropped, pipes }
+        });
+        // How much waits between two sockets of the process the one that receives knows exactly.
+        for (pipe, peer) in statistics.pipes.iter_mut().zip(peers) {
+            if let Some((peer, peer_pipe)) = peer
+                && let Some(peer) = peer.upgrade()
+                && let Some(waiting) =
+                    peer.with(|state| state.pipes.get(peer_pipe).map(Pipe::waiting))
+            {
+                pipe.waiting_out = waiting;
+            }
+        }
+        statistics
     }
 
     // Ends.
@@ -414,14 +474,15 @@ impl Core {
         }
         let mut ended = Vec::new();
         for id in state.pipes.ids() {
-            state.pipes.close_output(id);
-            if let Some(pipe) = state.pipes.remove(id) {
+            if let Some((pipe, arrived)) = state.pipes.abandon(id) {
                 if let Link::Inproc(peer, peer_pipe) = &pipe.link {
-                    state.pipes.after.tell(peer, *peer_pipe, PeerNews::Ended);
+                    state.pipes.after.tell(peer, *peer_pipe, PeerNews::Ended(arrived));
                 }
                 ended.push(pipe);
             }
         }
+        let held = state.pattern.held();
+        state.pipes.dropped.add(DropReason::Unread, held);
         let State { waiters, pipes, .. } = &mut *state;
         waiters.notify_all(pipes.after.wakes());
         self.finish(state);
@@ -455,16 +516,16 @@ impl Core {
         let (pipe, linger_ms) = self.with(|state| {
             state.pipes.close_output(id);
             state.pattern.detach(&mut state.pipes, id);
-            (state.pipes.remove(id), state.options.linger)
+            (state.pipes.abandon(id), state.options.linger)
         });
-        match pipe.as_ref().map(|pipe| &pipe.link) {
-            Some(Link::Session(session)) => session.close(linger_ms),
-            Some(Link::Inproc(peer, peer_pipe)) => {
+        match pipe.as_ref().map(|(pipe, arrived)| (&pipe.link, *arrived)) {
+            Some((Link::Session(session), _)) => session.close(linger_ms),
+            Some((Link::Inproc(peer, peer_pipe), arrived)) => {
                 if let Some(peer) = peer.upgrade() {
-                    peer.ended(*peer_pipe);
+                    peer.peer_news(*peer_pipe, PeerNews::Ended(arrived));
                 }
             }
-            Some(Link::Unbound) | None => {}
+            Some((Link::Unbound, _)) | None => {}
         }
     }
 }
@@ -573,10 +634,12 @@ impl State {
     pub(crate) fn new_session_pipe(
         &mut self,
         link: Link,
+        route: Arc<Route>,
     ) -> (PipeId, ArenaReader, SlotWriter<Message>) {
         let (writer, out) = arena(self.options.sndhwm as u32);
         let (input, reader) = slots(self.options.rcvhwm as u32);
-        let mut pipe = Pipe::new(Output::Arena(writer), reader, link);
+        let mut pipe = Pipe::new(Output::Arena(writer), reader, link, route);
+        pipe.rcvhwm = input.hwm();
         // Half of what may wait: the sender writes before it would be stopped, or lose messages.
         pipe.unwritten.messages_max = (self.options.sndhwm as u32).div_ceil(2);
         let id = self.pipes.insert(pipe);
@@ -603,9 +666,14 @@ impl State {
         true
     }
 
-    fn end_pipe(&mut self, id: PipeId) {
-        let Some(pipe) = self.pipes.get(id) else { return };
+    fn end_pipe(&mut self, id: PipeId, account: Account) {
+        let Some(pipe) = self.pipes.get(id) else {
+            // This side had closed it, or disconnected.
+            return self.pipes.count_dropped(id, DropReason::Lingered, account.left);
+        };
         pipe.input_ended = true;
+        let lost = pipe.lost(account);
+        self.pipes.count_dropped(id, DropReason::Disconnected, lost);
         self.pipes.close_output(id);
         self.pattern.detach(&mut self.pipes, id);
         if self.pipes.is_spent(id) {
@@ -630,20 +698,5 @@ fn type_number(kind: SocketType) -> i32 {
         SocketType::XPub => 9,
         SocketType::XSub => 10,
         SocketType::Stream => 11,
-    }
-}
-
-impl Pipe {
-    pub(crate) fn new(output: Output, input: SlotReader<Message>, link: Link) -> Pipe {
-        Pipe {
-            output,
-            input,
-            link,
-            connected: false,
-            input_ended: false,
-            identity: Box::default(),
-            unwritten: Unwritten::default(),
-            chosen_for: 0,
-        }
     }
 }

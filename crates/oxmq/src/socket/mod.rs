@@ -14,6 +14,7 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::connection::Route;
 use crate::context::{Context, Shared};
 use crate::endpoint::Endpoint;
 use crate::error::{
@@ -27,6 +28,7 @@ use crate::session::Session;
 use crate::socket::core::{Attached, Core, State};
 use crate::socket::pipes::Link;
 use crate::socket::wait::{Blocked, Deadline, Woken, deadline_in_ms};
+use crate::statistics::Statistics;
 use crate::sys::{self, Instant};
 use crate::transport;
 use crate::{Message, SocketType};
@@ -96,7 +98,8 @@ impl Socket {
                     let actual = address.to_string();
                     let id = ListenerId::new();
                     let core = Arc::downgrade(&self.core);
-                    let listener = Listener { fd, address, core, options };
+                    let endpoint = Arc::from(&actual[..]);
+                    let listener = Listener { fd, address, endpoint, core, options };
                     io.listen(id, listener).map_err(failed)?;
                     return self.add_endpoint(actual, Attached::Listener(io, id));
                 }
@@ -132,8 +135,10 @@ impl Socket {
         let connected = self.core.with(|state| {
             // It may have been closed meanwhile; from here on closing finds the session.
             state.check()?;
-            let make = |ends| Session::connect(&self.core, group, parsed, options, ends);
-            Ok(state.connect_pipe(make, endpoint))
+            let route = Arc::new(Route::new(&Arc::from(endpoint), false));
+            let make =
+                |ends| Session::connect(&self.core, group, parsed, route.clone(), options, ends);
+            Ok(state.connect_pipe(make, endpoint, &route))
         });
         let (session, id) = connected.map_err(connect_refusal)?;
         session.set_pipe(id);
@@ -408,11 +413,16 @@ impl Socket {
         self.wait_until(timeout, |state| state.pattern.subscribers(prefix) >= count)
     }
 
-    /// How many messages were dropped: by a PUB because a peer was at its high-water mark, a
-    /// message missed by two of them counted twice; by a ROUTER also because no peer has the
-    /// identity.
+    /// How many messages this socket has dropped, whatever the reason; [`Socket::statistics`] says
+    /// why, and for whom.
     pub fn dropped(&self) -> u64 {
-        self.core.with(|state| state.pattern.dropped())
+        self.core.with(|state| state.pipes.dropped.total())
+    }
+
+    /// What the socket has carried, what waits in it, and what it dropped, pipe by pipe. Of a
+    /// closed socket the sums are still to be had.
+    pub fn statistics(&self) -> Statistics {
+        self.core.statistics()
     }
 
     /// Why the last connection of this socket that failed did so: what the peer did wrong, or what
@@ -503,8 +513,9 @@ impl State {
         &mut self,
         make: impl FnOnce((crate::pipe::ArenaReader, crate::pipe::SlotWriter<Message>)) -> Arc<Session>,
         endpoint: &str,
+        route: &Arc<Route>,
     ) -> (Arc<Session>, pipes::PipeId) {
-        let (id, out, input) = self.new_session_pipe(Link::Unbound);
+        let (id, out, input) = self.new_session_pipe(Link::Unbound, route.clone());
         let session = make((out, input));
         if let Some(pipe) = self.pipes.get(id) {
             pipe.link = Link::Session(session.clone());

@@ -4,10 +4,12 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Weak};
 
 use crate::Message;
+use crate::connection::Route;
 use crate::pipe::{ArenaWriter, SlotReader, SlotWriter};
 use crate::session::Session;
 use crate::socket::after::After;
 use crate::socket::core::Core;
+use crate::statistics::{DropReason, Dropped, PipeStatistics};
 use crate::subscription::Subscriptions;
 
 /// Names a pipe of one socket; never reused for another pipe.
@@ -42,6 +44,12 @@ pub(crate) struct Pipe {
     pub(crate) input_ended: bool,
     /// The peer's identity (routing id), empty when it gave none.
     pub(crate) identity: Box<[u8]>,
+    /// Where it goes.
+    pub(crate) route: Arc<Route>,
+    /// The high-water mark of `input`, which its writer knows.
+    pub(crate) rcvhwm: u32,
+    /// What was dropped that was for it, or came through it.
+    pub(crate) dropped: Option<Box<Dropped>>,
     /// What was published since the connection was last asked to write.
     pub(crate) unwritten: Unwritten,
     /// The message of a fan-out that it was last chosen for.
@@ -90,8 +98,8 @@ pub(crate) enum Output {
     Arena(ArenaWriter),
     /// To another socket of this process, as messages.
     Slots(SlotWriter<Message>),
-    /// Nowhere: the other end is gone.
-    Closed,
+    /// Nowhere: the other end is gone. So many messages had gone there.
+    Closed(u64),
 }
 
 /// Who stands at the other end of a pipe.
@@ -111,11 +119,89 @@ pub(crate) enum PeerNews {
     Writable,
     /// A subscription came (`true`) or went.
     Subscription(bool, Vec<u8>),
-    /// The other end is gone.
-    Ended,
+    /// The other end is gone, and had taken so many messages.
+    Ended(u64),
+}
+
+/// What the other end of a pipe had done when it went.
+#[derive(Clone, Copy)]
+pub(crate) struct Account {
+    /// Messages that it had taken and passed on.
+    pub(crate) taken: u64,
+    /// Messages that it then found in the pipe.
+    pub(crate) left: u64,
+}
+
+impl Account {
+    /// Of an end that leaves everything to be read.
+    pub(crate) const ALL_TAKEN: u64 = u64::MAX;
 }
 
 impl Pipe {
+    pub(crate) fn new(
+        output: Output,
+        input: SlotReader<Message>,
+        link: Link,
+        route: Arc<Route>,
+    ) -> Pipe {
+        Pipe {
+            output,
+            input,
+            link,
+            connected: false,
+            input_ended: false,
+            identity: Box::default(),
+            route,
+            rcvhwm: 0,
+            dropped: None,
+            unwritten: Unwritten::default(),
+            chosen_for: 0,
+        }
+    }
+
+    /// Messages given to it, ever.
+    pub(crate) fn sent(&self) -> u64 {
+        match &self.output {
+            Output::Arena(arena) => arena.sent(),
+            Output::Slots(slots) => slots.sent(),
+            Output::Closed(sent) => *sent,
+        }
+    }
+
+    /// Messages that it brought and that are not yet taken.
+    pub(crate) fn waiting(&mut self) -> u64 {
+        self.input.arrived() - self.input.taken()
+    }
+
+    pub(crate) fn statistics(&mut self) -> PipeStatistics {
+        let (waiting_out, sndhwm) = match &mut self.output {
+            Output::Arena(arena) => (arena.outstanding(), arena.hwm()),
+            Output::Slots(slots) => (slots.outstanding(), slots.hwm()),
+            Output::Closed(_) => (0, 0),
+        };
+        PipeStatistics {
+            connection: self.route.to_connection(),
+            connected: self.connected,
+            identity: self.identity.to_vec(),
+            sent: self.sent(),
+            waiting_out,
+            received: self.input.arrived(),
+            waiting_in: self.waiting(),
+            sndhwm,
+            rcvhwm: self.rcvhwm,
+            dropped: self.dropped.as_deref().copied().unwrap_or_default(),
+        }
+    }
+
+    /// Of the messages given to it, those that the other end, which had `taken` so many, will
+    /// never take.
+    pub(crate) fn lost(&self, account: Account) -> u64 {
+        match &self.output {
+            Output::Arena(_) | Output::Slots(_) => self.sent().saturating_sub(account.taken),
+            Output::Closed(_) => account.left,
+        }
+    }
+
     /// What was written is a whole message: it becomes visible to the other end.
     #[inline(always)]
     fn publish(&mut self, after: &mut After) {
@@ -137,7 +223,7 @@ impl Pipe {
                     after.tell(peer, *peer_pipe, PeerNews::Readable);
                 }
             }
-            Output::Closed => {}
+            Output::Closed(_) => {}
         }
     }
 }
@@ -163,6 +249,10 @@ pub(crate) struct Pipes {
     pub(crate) after: After,
     /// Set anew for each attempt of a call.
     pub(crate) lingering: Lingering,
+    /// What was dropped, by any pipe and by none.
+    pub(crate) dropped: Dropped,
+    /// Messages given to, and brought by, pipes that are gone.
+    gone: (u64, u64),
 }
 
 struct Slot {
@@ -190,6 +280,8 @@ impl Pipes {
             return None;
         }
         let pipe = slot.pipe.take()?;
+        self.gone.0 += pipe.sent();
+        self.gone.1 += pipe.input.arrived();
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         Some(pipe)
@@ -201,14 +293,50 @@ impl Pipes {
         if slot.generation == id.generation { slot.pipe.as_mut() } else { None }
     }
 
+    /// Removes the pipe of a socket that closes or disconnects: what it holds will not be read. Says
+    /// how many messages it has brought.
+    pub(crate) fn abandon(&mut self, id: PipeId) -> Option<(Pipe, u64)> {
+        self.close_output(id);
+        let pipe = self.remove(id)?;
+        let arrived = pipe.input.arrived();
+        self.dropped.add(DropReason::Unread, arrived - pipe.input.taken());
+        if let Link::Unbound = pipe.link {
+            self.dropped.add(DropReason::Lingered, pipe.sent());
+        }
+        Some((pipe, arrived))
+    }
+
     pub(crate) fn ids(&self) -> Vec<PipeId> {
         let ids = self.slots.iter().enumerate().filter(|(_, slot)| slot.pipe.is_some());
         ids.map(|(index, slot)| PipeId { index: index as u32, generation: slot.generation })
             .collect()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pipe> {
+        self.slots.iter_mut().filter_map(|slot| slot.pipe.as_mut())
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Pipe> {
         self.slots.iter().filter_map(|slot| slot.pipe.as_ref())
+    }
+
+    /// Messages given to pipes, and messages that pipes have brought, ever.
+    pub(crate) fn carried(&self) -> (u64, u64) {
+        self.iter().fold(self.gone, |(sent, received), pipe| {
+            (sent + pipe.sent(), received + pipe.input.arrived())
+        })
+    }
+
+    /// Counts messages that were dropped; `id` may name no pipe.
+    #[cold]
+    pub(crate) fn count_dropped(&mut self, id: PipeId, reason: DropReason, messages: u64) {
+        if messages == 0 {
+            return;
+        }
+        self.dropped.add(reason, messages);
+        if let Some(pipe) = self.get(id) {
+            pipe.dropped.get_or_insert_default().add(reason, messages);
+        }
     }
 
     /// Whether one more message fits into the pipe. When not, [`PeerNews::Writable`] or the
@@ -218,12 +346,12 @@ impl Pipes {
         match self.get(id).map(|pipe| &mut pipe.output) {
             Some(Output::Arena(arena)) => arena.has_room(),
             Some(Output::Slots(slots)) => slots.has_room(),
-            Some(Output::Closed) | None => false,
+            Some(Output::Closed(_)) | None => false,
         }
     }
 
     /// As [`Pipes::has_room`], once for each message of a fan-out: `None` when the pipe has been
-    /// chosen for this one, or is gone.
+    /// chosen for this one, or can send no more.
     #[inline]
     pub(crate) fn choose(&mut self, id: PipeId, message: NonZeroU64) -> Option<bool> {
         let pipe = self.get(id)?;
@@ -231,7 +359,11 @@ impl Pipes {
             return None;
         }
         pipe.chosen_for = message.get();
-        Some(self.has_room(id))
+        match &mut pipe.output {
+            Output::Arena(arena) => Some(arena.has_room()),
+            Output::Slots(slots) => Some(slots.has_room()),
+            Output::Closed(_) => None,
+        }
     }
 
     /// Writes one part; the last part of a message makes the whole of it visible.
@@ -245,7 +377,7 @@ impl Pipes {
                 arena.write(part);
             }
             Output::Slots(slots) => slots.push(part.take(), !more),
-            Output::Closed => return,
+            Output::Closed(_) => return,
         }
         if !more {
             self.publish(id);
@@ -263,7 +395,7 @@ impl Pipes {
                 arena.write_copy(part);
             }
             Output::Slots(slots) => slots.push(part.clone(), !more),
-            Output::Closed => return,
+            Output::Closed(_) => return,
         }
         if !more {
             self.publish(id);
@@ -297,7 +429,7 @@ impl Pipes {
                 }
                 slots.push(part.take(), true);
             }
-            Output::Closed => return false,
+            Output::Closed(_) => return false,
         }
         pipe.publish(&mut self.after);
         true
@@ -391,10 +523,11 @@ impl Pipes {
         let slot = &mut self.slots[id.index as usize];
         let Some(pipe) = slot.pipe.as_mut() else { return };
         pipe.connected = false;
-        match std::mem::replace(&mut pipe.output, Output::Closed) {
+        let closed = Output::Closed(pipe.sent());
+        match std::mem::replace(&mut pipe.output, closed) {
             Output::Arena(mut arena) => arena.rollback(self.after.garbage()),
             Output::Slots(mut slots) => slots.rollback(self.after.garbage()),
-            Output::Closed => {}
+            Output::Closed(_) => {}
         }
     }
 
@@ -405,7 +538,10 @@ impl Pipes {
         pipe.input_ended = true;
         match &pipe.link {
             Link::Session(session) => self.after.close(session),
-            Link::Inproc(peer, peer_pipe) => self.after.tell(peer, *peer_pipe, PeerNews::Ended),
+            Link::Inproc(peer, peer_pipe) => {
+                // What it has sent may still be read.
+                self.after.tell(peer, *peer_pipe, PeerNews::Ended(Account::ALL_TAKEN));
+            }
             Link::Unbound => {}
         }
         if self.is_spent(id) {

@@ -8,6 +8,7 @@ use crate::error::{
     BindError, ConnectError, RecvError, SendError, SocketError, UnbindError, WaitError,
 };
 use crate::option::{Opt, OptionError, OptionValue};
+use crate::statistics::Statistics;
 use crate::{Message, SocketType};
 
 macro_rules! typed {
@@ -96,6 +97,16 @@ macro_rules! typed {
                 timeout: Option<Duration>,
             ) -> Result<(), WaitError> {
                 self.0.wait_for_peers(peers, timeout)
+            }
+
+            /// See [`Socket::dropped`].
+            pub fn dropped(&self) -> u64 {
+                self.0.dropped()
+            }
+
+            /// See [`Socket::statistics`].
+            pub fn statistics(&self) -> Statistics {
+                self.0.statistics()
             }
 
             /// See [`Socket::close`].
@@ -264,15 +275,6 @@ macro_rules! typed {
 
         }
     };
-
-    (@drops $name:ident) => {
-        impl $name {
-            /// See [`Socket::dropped`].
-            pub fn dropped(&self) -> u64 {
-                self.0.dropped()
-            }
-        }
-    };
 }
 
 typed! {
@@ -289,7 +291,7 @@ typed! {
 }
 typed! {
     /// PUB: each message to every peer that subscribed to a prefix of it.
-    Publisher, Pub, send subscribers drops
+    Publisher, Pub, send subscribers
 }
 typed! {
     /// SUB: the messages that begin with a prefix subscribed to.
@@ -310,11 +312,11 @@ typed! {
 typed! {
     /// ROUTER: messages of all peers, each behind its sender's identity; a message goes to the
     /// peer that its first part names.
-    Router, Router, send recv drops
+    Router, Router, send recv
 }
 typed! {
     /// XPUB: PUB whose application receives the subscriptions, as messages.
-    XPublisher, XPub, send recv subscribe subscribers drops
+    XPublisher, XPub, send recv subscribe subscribers
 }
 typed! {
     /// XSUB: SUB whose application sends the subscriptions, as messages, and receives unfiltered.

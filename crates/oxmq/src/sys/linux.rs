@@ -294,6 +294,16 @@ pub(crate) fn is_self_connected(fd: &Fd) -> bool {
     }
 }
 
+/// Where the near end of a connection is; `None` for one without a name.
+pub(crate) fn local_address(fd: &Fd) -> Option<SockAddr> {
+    local_addr(fd).ok()?.to_stream()
+}
+
+/// Where the far end of a connection is; `None` for one without a name, or gone.
+pub(crate) fn remote_address(fd: &Fd) -> Option<SockAddr> {
+    peer_addr(fd).ok()?.to_stream()
+}
+
 /// Reads what has arrived into the front of `buffer`; `Ok(n)` initialises the first `n` bytes,
 /// `Ok(0)` (of a buffer that is not empty) is the end of the stream.
 #[inline]
@@ -515,6 +525,31 @@ impl RawAddr {
 
     fn as_ptr(&self) -> *const libc::sockaddr {
         (&raw const self.storage).cast()
+    }
+
+    /// The address, if it is one that streams have.
+    fn to_stream(&self) -> Option<SockAddr> {
+        match self.to_tcp() {
+            Some(tcp) => Some(SockAddr::Tcp(tcp)),
+            None => self.to_ipc().map(SockAddr::Ipc),
+        }
+    }
+
+    /// The address, if it is a name of ipc's. Who connects there has none.
+    fn to_ipc(&self) -> Option<IpcAddr> {
+        if i32::from(self.storage.ss_family) != libc::AF_UNIX {
+            return None;
+        }
+        // SAFETY: the family says what the storage holds; it is aligned for it.
+        let un = unsafe { *(&raw const self.storage).cast::<libc::sockaddr_un>() };
+        let bytes = (self.bytes as usize).checked_sub(mem::offset_of!(libc::sockaddr_un, sun_path));
+        let name: Vec<u8> = un.sun_path.get(..bytes?)?.iter().map(|&byte| byte as u8).collect();
+        match &name[..] {
+            [] => None,
+            [0, name @ ..] => Some(IpcAddr::Abstract(name.into())),
+            // The kernel counts the terminator too.
+            path => path.split(|&byte| byte == 0).next().map(|path| IpcAddr::Path(path.into())),
+        }
     }
 
     /// The address, if it is one of tcp's.

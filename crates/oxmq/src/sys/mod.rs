@@ -12,7 +12,8 @@
 //! then [`socket_error`] says how. [`read`] and [`write`] move what they can and never block:
 //! `WouldBlock` says that nothing could be moved, `Ok(0)` from [`read`] that the peer has shut its
 //! side. [`write`] may take any part of what it is given, and never raises `SIGPIPE`.
-//! [`accept`] skips connections that died in the queue.
+//! [`accept`] skips connections that died in the queue. [`local_address`] and [`remote_address`]
+//! say where the ends of a connection are, where they have names.
 //!
 //! *Interruptions.* `EINTR` is retried everywhere, except in [`poll`] and [`Epoll::wait`], which
 //! return it: a signal must be able to end a blocking call. A thread that merely serves treats it
@@ -56,9 +57,9 @@ use sim as face;
 
 pub(crate) use face::{
     Epoll, EventFd, Events, Fd, IoThread, SignalMask, TimerFd, accept, connect, cpu_count,
-    fork_generation, has_membarrier, in_forked_children, is_self_connected, listen, membarrier,
-    pause, poll, random_u64, read, set_buffers, set_keepalive, set_type_of_service, shutdown_write,
-    socket_error, spawn_io, unlink_ipc, write,
+    fork_generation, has_membarrier, in_forked_children, is_self_connected, listen, local_address,
+    membarrier, pause, poll, random_u64, read, remote_address, set_buffers, set_keepalive,
+    set_type_of_service, shutdown_write, socket_error, spawn_io, unlink_ipc, write,
 };
 
 /// A moment on the monotonic clock, in nanoseconds since an arbitrary origin.

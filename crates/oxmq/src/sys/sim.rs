@@ -119,6 +119,16 @@ pub(crate) fn is_self_connected(fd: &Fd) -> bool {
     with(|world| world.is_self_connected(fd.0))
 }
 
+/// The simulated ends have no names.
+pub(crate) fn local_address(_: &Fd) -> Option<SockAddr> {
+    None
+}
+
+/// As [`local_address`].
+pub(crate) fn remote_address(_: &Fd) -> Option<SockAddr> {
+    None
+}
+
 /// See the real face.
 pub(crate) fn read(fd: &Fd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     with(|world| world.read(fd.0, buffer))

@@ -5,12 +5,13 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::Message;
+use crate::connection::{Peer, Route};
 use crate::pattern::Refusal;
 use crate::pipe::{SlotReader, SlotWriter, slots};
 use crate::socket::core::{Attached, Core};
-use crate::socket::pipes::{Link, Output, PeerNews, Pipe, PipeId};
+use crate::socket::pipes::{Account, Link, Output, PeerNews, Pipe, PipeId};
 use crate::socket::waiters::Events;
+use crate::{Message, SocketType};
 
 /// The inproc names of one context.
 #[derive(Default)]
@@ -36,6 +37,7 @@ struct Far {
     sndhwm: i32,
     rcvhwm: i32,
     identity: Vec<u8>,
+    endpoint: Arc<str>,
 }
 
 impl Inproc {
@@ -68,10 +70,13 @@ impl Inproc {
             let (far_output, mut input) = slots(0);
             far_input.spare_writer();
             input.spare_writer();
-            let pipe = Pipe::new(Output::Slots(output), input, Link::Unbound);
+            let endpoint: Arc<str> = format!("inproc://{name}").into();
+            let route = Arc::new(Route::new(&endpoint, false));
+            let mut pipe = Pipe::new(Output::Slots(output), input, Link::Unbound, route);
+            pipe.rcvhwm = rcvhwm as u32;
             let id = state.pipes.insert(pipe);
             if state.pattern.attach(&mut state.pipes, id) {
-                state.endpoints.push((format!("inproc://{name}"), Attached::InprocPipe(id)));
+                state.endpoints.push((endpoint.to_string(), Attached::InprocPipe(id)));
                 state.notify(Events::OUT);
             } else {
                 state.pipes.remove(id);
@@ -85,6 +90,7 @@ impl Inproc {
                 sndhwm,
                 rcvhwm,
                 identity: state.options.routing_id.clone(),
+                endpoint,
             }))
         })?;
         let Some(far) = far else { return Ok(()) };
@@ -113,14 +119,16 @@ fn sum(send: i32, receive: i32) -> u32 {
 /// Gives the binding socket its end, and tells the connecting one.
 fn join(binder: &Arc<Core>, far: Far) {
     let Some(connector) = far.connector.upgrade() else { return };
-    let Far { pipe: near_pipe, mut output, input, sndhwm, rcvhwm, identity, .. } = far;
+    let Far { pipe: near_pipe, mut output, input, sndhwm, rcvhwm, identity, endpoint, .. } = far;
     let compatible = binder.kind.compatible_with(connector.kind);
     let joined = compatible.then(|| {
         binder.with(|state| {
             state.check().ok()?;
             output.set_hwm(sum(state.options.sndhwm, rcvhwm));
             let link = Link::Inproc(far.connector.clone(), near_pipe);
-            let mut pipe = Pipe::new(Output::Slots(output), input, link);
+            let route = route(&endpoint, true, connector.kind, &identity);
+            let mut pipe = Pipe::new(Output::Slots(output), input, link, route);
+            pipe.rcvhwm = sum(sndhwm, state.options.rcvhwm);
             pipe.connected = true;
             pipe.identity = identity.into();
             let id = state.pipes.insert(pipe);
@@ -135,17 +143,21 @@ fn join(binder: &Arc<Core>, far: Far) {
             }
             // What was sent before the bind is here already.
             state.notify(Events::IN | Events::OUT | Events::PEERS);
-            Some((id, sum(sndhwm, state.options.rcvhwm), state.options.routing_id.clone()))
+            let hwms = (sum(sndhwm, state.options.rcvhwm), sum(state.options.sndhwm, rcvhwm));
+            Some((id, hwms, state.options.routing_id.clone()))
         })
     });
-    let Some((far_pipe, hwm, identity)) = joined.flatten() else {
-        connector.ended(near_pipe);
+    const NOTHING_TAKEN: Account = Account { taken: 0, left: 0 };
+    let Some((far_pipe, (hwm, rcvhwm), identity)) = joined.flatten() else {
+        connector.ended(near_pipe, NOTHING_TAKEN);
         return;
     };
     let alive = connector.with(|state| {
         let Some(pipe) = state.pipes.get(near_pipe) else { return false };
         pipe.link = Link::Inproc(Arc::downgrade(binder), far_pipe);
         pipe.connected = true;
+        pipe.route = route(&endpoint, false, binder.kind, &identity);
+        pipe.rcvhwm = rcvhwm;
         pipe.identity = identity.into();
         if let Output::Slots(output) = &mut pipe.output {
             output.set_hwm(hwm);
@@ -170,6 +182,12 @@ fn join(binder: &Arc<Core>, far: Far) {
         true
     });
     if !alive {
-        binder.ended(far_pipe);
+        binder.ended(far_pipe, NOTHING_TAKEN);
     }
+}
+
+/// A route to a socket of this process.
+fn route(endpoint: &Arc<str>, bound: bool, kind: SocketType, identity: &[u8]) -> Arc<Route> {
+    let peer = Peer { identity: identity.to_vec(), version: None, socket_type: Some(kind) };
+    Arc::new(Route::new(endpoint, bound).with_peer(peer))
 }
