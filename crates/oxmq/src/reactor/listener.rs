@@ -36,7 +36,7 @@ pub(crate) struct Listener {
     /// As `bind` returned it.
     pub(crate) endpoint: Arc<str>,
     pub(crate) core: Weak<Core>,
-    pub(crate) options: Options,
+    pub(crate) options: Arc<Options>,
 }
 
 impl Drop for Listener {

@@ -87,7 +87,8 @@ pub(crate) struct Inner {
     origin: Origin,
     /// Its present connection, or its last one.
     route: Arc<Route>,
-    options: Box<Options>,
+    /// As they were when the endpoint was bound or connected; shared by its connections.
+    options: Arc<Options>,
     zmtp: Option<Box<Connection>>,
     out: Option<ArenaReader>,
     input: Option<SlotWriter<Message>>,
@@ -204,7 +205,7 @@ impl Session {
         group: Arc<Group>,
         endpoint: Endpoint,
         route: Arc<Route>,
-        options: Options,
+        options: Arc<Options>,
         ends: (ArenaReader, SlotWriter<Message>),
     ) -> Arc<Session> {
         let origin = Origin::Connect { endpoint, addresses: Vec::new() };
@@ -217,7 +218,7 @@ impl Session {
         group: Arc<Group>,
         fd: Fd,
         route: Arc<Route>,
-        options: Options,
+        options: Arc<Options>,
     ) -> Arc<Session> {
         Session::new(core, group, (Origin::Accepted, route, Phase::Handshake(fd)), options, None)
     }
@@ -226,7 +227,7 @@ impl Session {
         core: &Arc<Core>,
         group: Arc<Group>,
         (origin, route, phase): (Origin, Arc<Route>, Phase),
-        options: Options,
+        options: Arc<Options>,
         ends: Option<(ArenaReader, SlotWriter<Message>)>,
     ) -> Arc<Session> {
         core.context.session_started();
@@ -252,7 +253,7 @@ impl Session {
                     phase,
                     origin,
                     route,
-                    options: Box::new(options),
+                    options,
                     zmtp: None,
                     out,
                     input,

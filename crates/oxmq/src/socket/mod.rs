@@ -85,7 +85,7 @@ impl Socket {
             }
             return self.add_endpoint(endpoint.into(), Attached::InprocName(name.clone()));
         }
-        let options = self.core.with(|state| state.options.clone());
+        let options = Arc::new(self.core.with(|state| state.options.clone()));
         let failed = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::AddrInUse { endpoint: endpoint.into() },
             _ => BindError::System { endpoint: endpoint.into(), source },
@@ -124,7 +124,7 @@ impl Socket {
         }
         let failed =
             |source: std::io::Error| ConnectError::System { endpoint: endpoint.into(), source };
-        let options = self.core.with(|state| state.options.clone());
+        let options = Arc::new(self.core.with(|state| state.options.clone()));
         if let Endpoint::Tcp(tcp) = &parsed
             && !matches!(tcp.host, crate::endpoint::Host::Name(_))
         {
