@@ -441,6 +441,20 @@ options! {
     /// Default: false. Other types of peers receive the empty message as one.
     PROBE_ROUTER = 51, probe_router: Bool(bool) = false, Range::Bool;
 
+    /// REQ: whether each request carries a number, in a part before the delimiter, and only a reply
+    /// that brings the same number back is received.
+    ///
+    /// Default: false. Replies of peers that do not keep the whole envelope never arrive.
+    REQ_CORRELATE = 52, req_correlate: Bool(bool) = false, Range::Bool;
+
+    /// REQ: whether a new request may be sent although the last one was not answered: that one is
+    /// given up, and its reply is dropped. Set REQ_CORRELATE too: without it a late reply from the
+    /// peer that is asked again is taken for the new one.
+    ///
+    /// Default: false. Without it, a reply that was lost leaves nothing but to close the socket; with
+    /// it, nobody notices a program that asks twice by mistake.
+    REQ_RELAXED = 53, req_relaxed: Bool(bool) = false, Range::Bool;
+
     /// How often a PING asks the peer for a sign of life, in milliseconds; 0 is never. Peers before
     /// ZMTP 3.1 do not know it, and are not asked.
     ///
