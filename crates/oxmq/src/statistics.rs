@@ -36,11 +36,13 @@ pub enum DropReason {
     Torn,
     /// ROUTER_NOTIFY's notices beyond the high-water mark for incoming messages.
     Notice,
+    /// Either way, with CONFLATE: a newer one took its place.
+    Conflated,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 10] = [
+    pub const ALL: [DropReason; 11] = [
         DropReason::Full,
         DropReason::Unroutable,
         DropReason::Disconnected,
@@ -51,6 +53,7 @@ impl DropReason {
         DropReason::Unwanted,
         DropReason::Torn,
         DropReason::Notice,
+        DropReason::Conflated,
     ];
 
     /// One word in lower case, for logs and metrics.
@@ -66,6 +69,7 @@ impl DropReason {
             DropReason::Unwanted => "unwanted",
             DropReason::Torn => "torn",
             DropReason::Notice => "notice",
+            DropReason::Conflated => "conflated",
         }
     }
 }
@@ -177,7 +181,7 @@ mod tests {
             let names = DropReason::ALL.iter().filter(|other| other.name() == reason.name());
             assert_eq!(names.count(), 1);
         }
-        assert_eq!(dropped.total(), 55);
-        assert_eq!(dropped.iter().count(), 10);
+        assert_eq!(dropped.total(), 66);
+        assert_eq!(dropped.iter().count(), 11);
     }
 }

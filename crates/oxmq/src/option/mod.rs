@@ -441,6 +441,16 @@ options! {
     /// Default: false. Other types of peers receive the empty message as one.
     PROBE_ROUTER = 51, probe_router: Bool(bool) = false, Range::Bool;
 
+    /// Whether the pipe to each peer, and from it, holds one message only, the newest: a message that
+    /// comes before an older one was taken takes its place. SNDHWM and RCVHWM do not count, and no
+    /// send waits for room. Messages of several parts are replaced and delivered whole (libzmq tears
+    /// them). PUSH, PULL, PUB, SUB and DEALER; the other types do not take notice. Over inproc one
+    /// side that conflates is enough for both ways.
+    ///
+    /// Default: false. With it on, every message but the newest may be lost, unless the receiver is
+    /// faster than the sender. Applies to peers that come after it is set.
+    CONFLATE = 54, conflate: Bool(bool) = false, Range::Bool;
+
     /// REQ: whether each request carries a number, in a part before the delimiter, and only a reply
     /// that brings the same number back is received.
     ///

@@ -68,4 +68,8 @@ impl Pattern for Dealer {
     fn configure(&mut self, options: &Options) {
         self.probes = options.probe_router;
     }
+
+    fn conflates(&self) -> bool {
+        true
+    }
 }

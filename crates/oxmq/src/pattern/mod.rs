@@ -113,6 +113,11 @@ pub(crate) trait Pattern: Send {
         false
     }
 
+    /// Whether CONFLATE is for sockets of this type.
+    fn conflates(&self) -> bool {
+        false
+    }
+
     /// Whether peers send subscriptions, in ZMTP 3.0 as messages.
     fn takes_subscriptions(&self) -> bool {
         false

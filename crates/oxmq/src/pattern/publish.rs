@@ -75,4 +75,8 @@ impl Pattern for Pub {
     fn discards_input(&self) -> bool {
         true
     }
+
+    fn conflates(&self) -> bool {
+        true
+    }
 }

@@ -43,4 +43,8 @@ impl Pattern for Pull {
     fn may_have_input(&self) -> bool {
         self.input.may_have_input()
     }
+
+    fn conflates(&self) -> bool {
+        true
+    }
 }

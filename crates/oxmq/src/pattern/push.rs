@@ -43,4 +43,8 @@ impl Pattern for Push {
     fn discards_input(&self) -> bool {
         true
     }
+
+    fn conflates(&self) -> bool {
+        true
+    }
 }

@@ -133,4 +133,8 @@ impl Pattern for Sub {
     fn subscriptions(&self, each: &mut dyn FnMut(&[u8])) {
         self.subscriptions.for_each(&mut |prefix: &[u8], _, _| each(prefix));
     }
+
+    fn conflates(&self) -> bool {
+        true
+    }
 }

@@ -2,16 +2,19 @@
 //!
 //! - [`arena`]: outgoing, socket to connection: records in bytes, ready for the kernel.
 //! - [`slots`]: incoming and inproc: a queue of messages.
+//! - [`newest`]: either, of a socket with CONFLATE: the newest message alone.
 //!
-//! Both have one writer and one reader, make whole messages visible with one atomic store, and
+//! The first two have one writer and one reader, make whole messages visible with one atomic store, and
 //! count messages against a high-water mark ([`credit`]).
 
 mod arena;
 mod credit;
+mod newest;
 mod pool;
 mod slots;
 
 pub(crate) use arena::{ArenaReader, ArenaWriter, IoVecs, arena};
+pub(crate) use newest::{NewestReader, NewestWriter, newest};
 pub(crate) use slots::{SlotReader, SlotWriter, slots};
 
 #[cfg(all(test, loom))]

@@ -26,7 +26,6 @@ use crate::connection::{Peer, Route};
 use crate::drive::Work;
 use crate::endpoint::Endpoint;
 use crate::option::Options;
-use crate::pipe::ArenaReader;
 use crate::reactor::Reactor;
 use crate::socket::core::Core;
 use crate::socket::pipes::Account;
@@ -249,10 +248,11 @@ impl Session {
             }
             Origin::Accepted => {
                 let ends = core.as_ref().and_then(|core| core.attach(self, route, &identity));
-                let ends = ends.ok_or(Failure::Refused)?;
-                self.set_pipe(ends.pipe);
+                let (pipe, ends) = ends.ok_or(Failure::Refused)?;
+                self.set_pipe(pipe);
                 inner.out = Some(ends.out);
-                inner.input = Some(ends.input);
+                inner.input = ends.input;
+                inner.conflation = ends.conflation;
             }
         }
         if let Some(core) = core.filter(|core| core.takes_subscriptions) {
@@ -309,6 +309,12 @@ impl Session {
         if let Some(out) = &mut inner.out {
             out.rewind();
         }
+        let replaced = inner.rewind_conflation(garbage);
+        if replaced > 0
+            && let Some(core) = self.core.upgrade()
+        {
+            core.count_dropped(self.pipe(), DropReason::Conflated, replaced);
+        }
         match inner.origin {
             Origin::Accepted => self.end(inner, garbage),
             Origin::Connect { .. } => {
@@ -324,11 +330,13 @@ impl Session {
 
     /// The replies that wait are for the peer that is gone.
     fn renew_pipe(self: &Arc<Self>, inner: &mut Inner, core: &Core, garbage: &mut Vec<Message>) {
-        let Some(out) = &mut inner.out else { return };
-        let account = settle(out, garbage);
-        let Some(ends) = core.renew(self, self.pipe(), &inner.route, account) else { return };
-        self.set_pipe(ends.pipe);
-        inner.input = Some(ends.input);
+        let Some(account) = inner.settle(garbage) else { return };
+        let Some((pipe, ends)) = core.renew(self, self.pipe(), &inner.route, account) else {
+            return;
+        };
+        self.set_pipe(pipe);
+        inner.input = ends.input;
+        inner.conflation = ends.conflation;
         inner.out = Some(ends.out);
     }
 
@@ -342,7 +350,7 @@ impl Session {
             return;
         }
         let given_up = inner.linger_deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let unsent = inner.out.as_ref().is_some_and(|out| out.has_pending());
+        let unsent = inner.has_unsent();
         match &inner.phase {
             Phase::Traffic(_) if inner.is_flushed() => {
                 let Phase::Traffic(fd) = mem::replace(&mut inner.phase, Phase::Offline) else {
@@ -370,10 +378,12 @@ impl Session {
         inner.transcoder = None;
         inner.heartbeat = None;
         inner.received.clear();
-        if let Some(mut out) = inner.out.take() {
-            inner.account = settle(&mut out, garbage);
+        if let Some(account) = inner.settle(garbage) {
+            inner.account = account;
         }
+        inner.out = None;
         inner.input = None;
+        inner.conflation = None;
         inner.large = None;
     }
 
@@ -389,12 +399,6 @@ impl Session {
     fn drive_state(&self) -> &crate::drive::DriveState {
         &self.drive
     }
-}
-
-/// Discards what waits in a pipe, and says what became of all that was in it.
-fn settle(out: &mut ArenaReader, garbage: &mut Vec<Message>) -> Account {
-    let taken = out.done();
-    Account { taken, left: out.discard(garbage).messages }
 }
 
 /// How long to wait before the next attempt; `None`: no more attempts. Random, so that many peers
@@ -429,6 +433,17 @@ fn tune(fd: &Fd, options: &Options) {
 }
 
 impl Inner {
+    /// Discards what waits in the pipe, and says what became of all that was in it.
+    fn settle(&mut self, garbage: &mut Vec<Message>) -> Option<Account> {
+        let out = self.out.as_mut()?;
+        let taken = out.done();
+        let mut left = out.discard(garbage).messages;
+        if let Some(conflation) = &mut self.conflation {
+            left += conflation.source.discard(garbage);
+        }
+        Some(Account { taken, left })
+    }
+
     /// The descriptor turned out to be connected.
     pub(super) fn become_connected(&mut self) -> Result<(), Failure> {
         if let Phase::Connecting(fd) = mem::replace(&mut self.phase, Phase::Offline) {

@@ -26,7 +26,7 @@ use crate::context::ContextCore;
 use crate::drive::{DriveState, Work};
 use crate::endpoint::Endpoint;
 use crate::option::Options;
-use crate::pipe::{ArenaReader, SlotWriter};
+use crate::pipe::{ArenaReader, ArenaWriter, NewestReader, NewestWriter, SlotWriter};
 use crate::reactor::{Group, Io};
 use crate::socket::core::Core;
 use crate::socket::pipes::{Account, PipeId};
@@ -92,6 +92,7 @@ pub(crate) struct Inner {
     zmtp: Option<Box<Connection>>,
     out: Option<ArenaReader>,
     input: Option<SlotWriter<Message>>,
+    conflation: Option<Box<Conflation>>,
     /// Bytes outside the arena: handshake, PONGs, subscriptions; and how many of them are sent.
     control: Vec<u8>,
     control_sent: usize,
@@ -128,6 +129,23 @@ pub(crate) struct Inner {
     /// What became of the messages sent, once it has ended.
     account: Account,
     takes_subscriptions: bool,
+}
+
+/// The connection's ends of a pipe.
+pub(crate) struct Ends {
+    pub(crate) out: ArenaReader,
+    /// With CONFLATE there is none.
+    pub(crate) input: Option<SlotWriter<Message>>,
+    pub(crate) conflation: Option<Box<Conflation>>,
+}
+
+/// CONFLATE: the pipe holds one message a way. What is to be sent gets into an arena of the
+/// session's own when the kernel has all of the last message, so that what writes, rewinds and
+/// transcodes for other connections does so for this one.
+pub(crate) struct Conflation {
+    pub(crate) source: NewestReader,
+    pub(crate) arena: ArenaWriter,
+    pub(crate) sink: NewestWriter,
 }
 
 /// Where the connection stands.
@@ -206,7 +224,7 @@ impl Session {
         endpoint: Endpoint,
         route: Arc<Route>,
         options: Arc<Options>,
-        ends: (ArenaReader, SlotWriter<Message>),
+        ends: Ends,
     ) -> Arc<Session> {
         let origin = Origin::Connect { endpoint, addresses: Vec::new() };
         Session::new(core, group, (origin, route, Phase::Offline), options, Some(ends))
@@ -228,10 +246,13 @@ impl Session {
         group: Arc<Group>,
         (origin, route, phase): (Origin, Arc<Route>, Phase),
         options: Arc<Options>,
-        ends: Option<(ArenaReader, SlotWriter<Message>)>,
+        ends: Option<Ends>,
     ) -> Arc<Session> {
+        let (out, input, conflation) = match ends {
+            Some(Ends { out, input, conflation }) => (Some(out), input, conflation),
+            None => (None, None, None),
+        };
         core.context.session_started();
-        let (out, input) = ends.unzip();
         group.clone().insert(|key| {
             Arc::new(Session {
                 context: core.context.clone(),
@@ -257,6 +278,7 @@ impl Session {
                     zmtp: None,
                     out,
                     input,
+                    conflation,
                     control: Vec::new(),
                     control_sent: 0,
                     transcoder: None,

@@ -10,7 +10,7 @@ use oxmq_zmtp::wire::frame::COMMAND;
 use oxmq_zmtp::{Decoded, Event, ProtocolError};
 
 use super::receive_buffer::INLINE_BYTES_MAX;
-use super::{Failure, Inner, LargeBody, Phase, Session, WRITE_BYTES};
+use super::{Conflation, Failure, Inner, LargeBody, Phase, Session, WRITE_BYTES};
 use crate::Message;
 use crate::drive::Work;
 use crate::pipe::IoVecs;
@@ -147,7 +147,23 @@ impl Session {
         {
             core.readable(self.pipe());
         }
+        if let Some(conflation) = &mut inner.conflation {
+            self.publish_newest(conflation);
+        }
         decoded
+    }
+
+    #[cold]
+    fn publish_newest(&self, conflation: &mut Conflation) {
+        let mut garbage = Vec::new();
+        let Some(published) = conflation.sink.publish(&mut garbage) else { return };
+        let Some(core) = self.core.upgrade() else { return };
+        if published.activates {
+            core.readable(self.pipe());
+        }
+        if published.replaced > 0 {
+            core.count_dropped(self.pipe(), DropReason::Conflated, published.replaced);
+        }
     }
 
     fn decode_frames(self: &Arc<Self>, inner: &mut Inner) -> Result<Decoding, Failure> {
@@ -261,6 +277,9 @@ impl Session {
         if let Some(input) = &mut inner.input {
             body.set_more(more);
             input.push(body, !more);
+        } else if let Some(conflation) = &mut inner.conflation {
+            body.set_more(more);
+            conflation.sink.push(body, !more);
         }
         Ok(())
     }
@@ -312,6 +331,9 @@ impl Session {
         for _ in 0..WRITES_MAX {
             if inner.is_flushed() {
                 break;
+            }
+            if inner.conflation.is_some() {
+                inner.take_newest(garbage);
             }
             match inner.write_some(garbage) {
                 Ok(wake_writer) => {
@@ -459,8 +481,45 @@ impl Inner {
     /// Whether everything that was to be sent is.
     pub(super) fn is_flushed(&self) -> bool {
         self.control_sent == self.control.len()
-            && (!matches!(self.phase, Phase::Traffic(_))
-                || self.out.as_ref().is_none_or(|out| !out.has_pending()))
+            && (!matches!(self.phase, Phase::Traffic(_)) || !self.has_unsent())
+    }
+
+    /// Whether the pipe holds anything that the kernel has not yet taken.
+    #[inline]
+    pub(super) fn has_unsent(&self) -> bool {
+        self.out.as_ref().is_some_and(|out| out.has_pending())
+            || self.conflation.as_ref().is_some_and(|conflation| !conflation.source.is_empty())
+    }
+
+    /// CONFLATE: once the kernel has all of the last message, the newest follows.
+    #[cold]
+    fn take_newest(&mut self, garbage: &mut Vec<Message>) {
+        let (Some(conflation), Some(out)) = (&mut self.conflation, &self.out) else { return };
+        if out.has_pending() || !matches!(self.phase, Phase::Traffic(_)) {
+            return;
+        }
+        let mut part = Message::new();
+        while conflation.source.pop_into(&mut part) {
+            let more = part.more();
+            conflation.arena.write(&mut part);
+            garbage.push(part.take());
+            if !more {
+                conflation.arena.publish();
+                break;
+            }
+        }
+    }
+
+    /// CONFLATE: of the message that the connection took with it and a newer one, the newer one is
+    /// sent to the next peer. What was received of an unfinished message is forgotten. Says how many
+    /// messages were so replaced.
+    pub(super) fn rewind_conflation(&mut self, garbage: &mut Vec<Message>) -> u64 {
+        let Some(conflation) = &mut self.conflation else { return 0 };
+        conflation.sink.rollback(garbage);
+        match &mut self.out {
+            Some(out) if !conflation.source.is_empty() => out.discard(garbage).messages,
+            _ => 0,
+        }
     }
 
     /// One read, into a long body that is being collected, or into the buffer.

@@ -11,9 +11,9 @@ use crate::connection::Route;
 use crate::context::ContextCore;
 use crate::option::Options;
 use crate::pattern::{self, Pattern, Refusal};
-use crate::pipe::{ArenaReader, SlotWriter, arena, slots};
+use crate::pipe::{arena, newest, slots};
 use crate::reactor::{Group, Io, ListenerId};
-use crate::session::Session;
+use crate::session::{Conflation, Ends, Session};
 use crate::socket::after::After;
 use crate::socket::pipes::{Account, Lingering, Link, Output, PeerNews, Pipe, PipeId, Pipes};
 use crate::socket::spin::{self, Spin};
@@ -39,6 +39,7 @@ pub(crate) struct Core {
     pub(crate) discards_input: bool,
     pub(crate) takes_subscriptions: bool,
     pub(crate) answers: bool,
+    conflates: bool,
 }
 
 pub(crate) struct State {
@@ -75,13 +76,6 @@ pub(crate) enum Attached {
     InprocPipe(PipeId),
 }
 
-/// The connection's ends of a pipe.
-pub(crate) struct SessionEnds {
-    pub(crate) pipe: PipeId,
-    pub(crate) out: ArenaReader,
-    pub(crate) input: SlotWriter<Message>,
-}
-
 impl Core {
     pub(crate) fn new(
         context: Arc<ContextCore>,
@@ -96,6 +90,7 @@ impl Core {
             discards_input: pattern.discards_input(),
             takes_subscriptions: pattern.takes_subscriptions(),
             answers: pattern.answers(),
+            conflates: pattern.conflates(),
             spin: Spin::new(),
             groups: Mutex::new(Some(Vec::new())),
             state: Biased::new(State::new(pattern, options, Phase::Open)),
@@ -264,11 +259,11 @@ impl Core {
         session: &Arc<Session>,
         route: &Arc<Route>,
         identity: &[u8],
-    ) -> Option<SessionEnds> {
+    ) -> Option<(PipeId, Ends)> {
         self.with(|state| {
             state.check().ok()?;
             let link = Link::Session(session.clone());
-            let (id, out, input) = state.new_session_pipe(link, route.clone());
+            let (id, ends) = state.new_session_pipe(link, route.clone(), self.conflates);
             if !state.pattern.attach(&mut state.pipes, id) {
                 state.pipes.remove(id);
                 return None;
@@ -278,7 +273,7 @@ impl Core {
                 state.pipes.remove(id);
                 return None;
             }
-            Some(SessionEnds { pipe: id, out, input })
+            Some((id, ends))
         })
     }
 
@@ -325,12 +320,12 @@ impl Core {
         id: PipeId,
         route: &Arc<Route>,
         account: Account,
-    ) -> Option<SessionEnds> {
+    ) -> Option<(PipeId, Ends)> {
         self.with(|state| {
             state.end_pipe(id, account);
             state.check().ok()?;
             let link = Link::Session(session.clone());
-            let (new, out, input) = state.new_session_pipe(link, route.clone());
+            let (new, ends) = state.new_session_pipe(link, route.clone(), self.conflates);
             if !state.options.immediate {
                 state.pattern.attach(&mut state.pipes, new);
             }
@@ -341,7 +336,7 @@ impl Core {
                     *pipe = new;
                 }
             }
-            Some(SessionEnds { pipe: new, out, input })
+            Some((new, ends))
         })
     }
 
@@ -393,6 +388,11 @@ impl Core {
     /// A connection failed, by the doing of its peer or of the system.
     pub(crate) fn note_failure(&self, failure: String) {
         self.with(|state| state.last_failure = Some(failure));
+    }
+
+    /// Whether a pipe made now holds the newest message alone: CONFLATE, and a type that it is for.
+    pub(crate) fn conflates(&self, options: &Options) -> bool {
+        self.conflates && options.conflate
     }
 
     // Groups.
@@ -630,12 +630,23 @@ impl State {
         streams
     }
 
-    /// A pipe to a connection, not yet attached to the pattern.
+    /// A pipe to a connection, not yet attached to the pattern. `may_conflate`: CONFLATE is for
+    /// sockets of this type.
     pub(crate) fn new_session_pipe(
         &mut self,
         link: Link,
         route: Arc<Route>,
-    ) -> (PipeId, ArenaReader, SlotWriter<Message>) {
+        may_conflate: bool,
+    ) -> (PipeId, Ends) {
+        if may_conflate && self.options.conflate {
+            let ((writer, source), (sink, reader)) = (newest(), newest());
+            let mut pipe = Pipe::new(Output::Newest(writer), slots(0).1, link, route);
+            pipe.conflate(reader);
+            let (arena, out) = arena(0);
+            let conflation = Box::new(Conflation { source, arena, sink });
+            let ends = Ends { out, input: None, conflation: Some(conflation) };
+            return (self.pipes.insert(pipe), ends);
+        }
         let (writer, out) = arena(self.options.sndhwm as u32);
         let (input, reader) = slots(self.options.rcvhwm as u32);
         let mut pipe = Pipe::new(Output::Arena(writer), reader, link, route);
@@ -643,7 +654,7 @@ impl State {
         // Half of what may wait: the sender writes before it would be stopped, or lose messages.
         pipe.unwritten.messages_max = (self.options.sndhwm as u32).div_ceil(2);
         let id = self.pipes.insert(pipe);
-        (id, out, input)
+        (id, Ends { out, input: Some(input), conflation: None })
     }
 
     /// False: the peer is not wanted.

@@ -24,7 +24,7 @@ use crate::error::{
 use crate::option::{Opt, OptionError, OptionValue};
 use crate::pattern::Refusal;
 use crate::reactor::{Listener, ListenerId};
-use crate::session::Session;
+use crate::session::{Ends, Session};
 use crate::socket::core::{Attached, Core, State};
 use crate::socket::pipes::Link;
 use crate::socket::wait::{Blocked, Deadline, Woken, deadline_in_ms};
@@ -138,7 +138,8 @@ impl Socket {
             let route = Arc::new(Route::new(&Arc::from(endpoint), false));
             let make =
                 |ends| Session::connect(&self.core, group, parsed, route.clone(), options, ends);
-            Ok(state.connect_pipe(make, endpoint, &route))
+            let may_conflate = state.pattern.conflates();
+            Ok(state.connect_pipe(make, endpoint, &route, may_conflate))
         });
         let (session, id) = connected.map_err(connect_refusal)?;
         session.set_pipe(id);
@@ -511,12 +512,13 @@ impl State {
     /// before there is a connection.
     fn connect_pipe(
         &mut self,
-        make: impl FnOnce((crate::pipe::ArenaReader, crate::pipe::SlotWriter<Message>)) -> Arc<Session>,
+        make: impl FnOnce(Ends) -> Arc<Session>,
         endpoint: &str,
         route: &Arc<Route>,
+        may_conflate: bool,
     ) -> (Arc<Session>, pipes::PipeId) {
-        let (id, out, input) = self.new_session_pipe(Link::Unbound, route.clone());
-        let session = make((out, input));
+        let (id, ends) = self.new_session_pipe(Link::Unbound, route.clone(), may_conflate);
+        let session = make(ends);
         if let Some(pipe) = self.pipes.get(id) {
             pipe.link = Link::Session(session.clone());
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crate::Message;
 use crate::connection::Route;
-use crate::pipe::{ArenaWriter, SlotReader, SlotWriter};
+use crate::pipe::{ArenaWriter, NewestReader, NewestWriter, SlotReader, SlotWriter};
 use crate::session::Session;
 use crate::socket::after::After;
 use crate::socket::core::Core;
@@ -37,6 +37,8 @@ impl PipeId {
 pub(crate) struct Pipe {
     pub(crate) output: Output,
     pub(crate) input: SlotReader<Message>,
+    /// CONFLATE: what comes in instead of `input`.
+    pub(crate) newest: Option<Box<NewestReader>>,
     pub(crate) link: Link,
     /// A peer stands at the other end, its handshake done.
     pub(crate) connected: bool,
@@ -98,6 +100,8 @@ pub(crate) enum Output {
     Arena(ArenaWriter),
     /// To another socket of this process, as messages.
     Slots(SlotWriter<Message>),
+    /// CONFLATE: to either, the newest message alone.
+    Newest(NewestWriter),
     /// Nowhere: the other end is gone. So many messages had gone there.
     Closed(u64),
 }
@@ -147,6 +151,7 @@ impl Pipe {
         Pipe {
             output,
             input,
+            newest: None,
             link,
             connected: false,
             input_ended: false,
@@ -164,19 +169,33 @@ impl Pipe {
         match &self.output {
             Output::Arena(arena) => arena.sent(),
             Output::Slots(slots) => slots.sent(),
+            Output::Newest(newest) => newest.sent(),
             Output::Closed(sent) => *sent,
         }
     }
 
+    /// Messages that it brought, ever.
+    fn arrived(&self) -> u64 {
+        self.input.arrived() + self.newest.as_ref().map_or(0, |newest| newest.arrived())
+    }
+
     /// Messages that it brought and that are not yet taken.
     pub(crate) fn waiting(&mut self) -> u64 {
-        self.input.arrived() - self.input.taken()
+        let newest = self.newest.as_ref().map_or(0, |newest| newest.waiting());
+        self.input.arrived() - self.input.taken() + newest
+    }
+
+    /// CONFLATE: makes it a pipe that brings the newest message alone.
+    pub(crate) fn conflate(&mut self, newest: NewestReader) {
+        self.newest = Some(Box::new(newest));
+        self.rcvhwm = 1;
     }
 
     pub(crate) fn statistics(&mut self) -> PipeStatistics {
         let (waiting_out, sndhwm) = match &mut self.output {
             Output::Arena(arena) => (arena.outstanding(), arena.hwm()),
             Output::Slots(slots) => (slots.outstanding(), slots.hwm()),
+            Output::Newest(newest) => (newest.waiting(), 1),
             Output::Closed(_) => (0, 0),
         };
         PipeStatistics {
@@ -185,7 +204,7 @@ impl Pipe {
             identity: self.identity.to_vec(),
             sent: self.sent(),
             waiting_out,
-            received: self.input.arrived(),
+            received: self.arrived(),
             waiting_in: self.waiting(),
             sndhwm,
             rcvhwm: self.rcvhwm,
@@ -198,6 +217,8 @@ impl Pipe {
     pub(crate) fn lost(&self, account: Account) -> u64 {
         match &self.output {
             Output::Arena(_) | Output::Slots(_) => self.sent().saturating_sub(account.taken),
+            // What newer ones have replaced has been counted as that.
+            Output::Newest(newest) => account.left + newest.waiting(),
             Output::Closed(_) => account.left,
         }
     }
@@ -223,7 +244,8 @@ impl Pipe {
                     after.tell(peer, *peer_pipe, PeerNews::Readable);
                 }
             }
-            Output::Closed(_) => {}
+            // Published as they are written.
+            Output::Newest(_) | Output::Closed(_) => {}
         }
     }
 }
@@ -281,7 +303,7 @@ impl Pipes {
         }
         let pipe = slot.pipe.take()?;
         self.gone.0 += pipe.sent();
-        self.gone.1 += pipe.input.arrived();
+        self.gone.1 += pipe.arrived();
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         Some(pipe)
@@ -296,12 +318,19 @@ impl Pipes {
     /// Removes the pipe of a socket that closes or disconnects: what it holds will not be read. Says
     /// how many messages it has brought.
     pub(crate) fn abandon(&mut self, id: PipeId) -> Option<(Pipe, u64)> {
+        let unsent = match &self.get(id)?.output {
+            Output::Newest(newest) => newest.waiting(),
+            _ => self.get(id)?.sent(),
+        };
         self.close_output(id);
-        let pipe = self.remove(id)?;
-        let arrived = pipe.input.arrived();
-        self.dropped.add(DropReason::Unread, arrived - pipe.input.taken());
+        let mut pipe = self.remove(id)?;
+        let arrived = pipe.arrived();
+        self.dropped.add(DropReason::Unread, pipe.waiting());
+        if let Some(newest) = &mut pipe.newest {
+            newest.discard(self.after.garbage());
+        }
         if let Link::Unbound = pipe.link {
-            self.dropped.add(DropReason::Lingered, pipe.sent());
+            self.dropped.add(DropReason::Lingered, unsent);
         }
         Some((pipe, arrived))
     }
@@ -323,7 +352,7 @@ impl Pipes {
     /// Messages given to pipes, and messages that pipes have brought, ever.
     pub(crate) fn carried(&self) -> (u64, u64) {
         self.iter().fold(self.gone, |(sent, received), pipe| {
-            (sent + pipe.sent(), received + pipe.input.arrived())
+            (sent + pipe.sent(), received + pipe.arrived())
         })
     }
 
@@ -346,6 +375,7 @@ impl Pipes {
         match self.get(id).map(|pipe| &mut pipe.output) {
             Some(Output::Arena(arena)) => arena.has_room(),
             Some(Output::Slots(slots)) => slots.has_room(),
+            Some(Output::Newest(_)) => true,
             Some(Output::Closed(_)) | None => false,
         }
     }
@@ -362,6 +392,7 @@ impl Pipes {
         match &mut pipe.output {
             Output::Arena(arena) => Some(arena.has_room()),
             Output::Slots(slots) => Some(slots.has_room()),
+            Output::Newest(_) => Some(true),
             Output::Closed(_) => None,
         }
     }
@@ -377,6 +408,10 @@ impl Pipes {
                 arena.write(part);
             }
             Output::Slots(slots) => slots.push(part.take(), !more),
+            Output::Newest(newest) => {
+                newest.push(part.take(), !more);
+                return self.publish_newest(id);
+            }
             Output::Closed(_) => return,
         }
         if !more {
@@ -395,6 +430,10 @@ impl Pipes {
                 arena.write_copy(part);
             }
             Output::Slots(slots) => slots.push(part.clone(), !more),
+            Output::Newest(newest) => {
+                newest.push(part.clone(), !more);
+                return self.publish_newest(id);
+            }
             Output::Closed(_) => return,
         }
         if !more {
@@ -429,6 +468,11 @@ impl Pipes {
                 }
                 slots.push(part.take(), true);
             }
+            Output::Newest(newest) => {
+                newest.push(part.take(), true);
+                self.publish_newest(id);
+                return true;
+            }
             Output::Closed(_) => return false,
         }
         pipe.publish(&mut self.after);
@@ -439,6 +483,26 @@ impl Pipes {
         if let Some(pipe) = self.slots[id.index as usize].pipe.as_mut() {
             pipe.publish(&mut self.after);
         }
+    }
+
+    /// CONFLATE: if what was written is a whole message, it takes the place of an older one.
+    #[cold]
+    fn publish_newest(&mut self, id: PipeId) {
+        let Some(pipe) = self.slots[id.index as usize].pipe.as_mut() else { return };
+        let Output::Newest(newest) = &mut pipe.output else { return };
+        let Some(published) = newest.publish(self.after.garbage()) else { return };
+        match &pipe.link {
+            Link::Session(session) => {
+                if session.request_write() {
+                    self.after.kick(session);
+                }
+            }
+            Link::Inproc(peer, peer_pipe) if published.activates => {
+                self.after.tell(peer, *peer_pipe, PeerNews::Readable);
+            }
+            Link::Inproc(..) | Link::Unbound => {}
+        }
+        self.count_dropped(id, DropReason::Conflated, published.replaced);
     }
 
     /// The next part from the pipe. False: it is empty, and the next message to arrive will be
@@ -457,6 +521,8 @@ impl Pipes {
         }
         if read {
             pipe.input.count_message();
+        } else if let Some(newest) = &mut pipe.newest {
+            return newest.pop_into(into);
         }
         if pipe.input.take_wake() {
             self.wake_writer(id);
@@ -467,7 +533,8 @@ impl Pipes {
     /// Whether the pipe holds a message; as [`Pipes::read`] when it does not.
     pub(crate) fn has_input(&mut self, id: PipeId) -> bool {
         let Some(pipe) = self.get(id) else { return false };
-        let has_input = pipe.input.peek().is_some();
+        let has_input = pipe.input.peek().is_some()
+            || pipe.newest.as_mut().is_some_and(|newest| newest.has_input());
         if pipe.input.take_wake() {
             self.wake_writer(id);
         }
@@ -527,6 +594,7 @@ impl Pipes {
         match std::mem::replace(&mut pipe.output, closed) {
             Output::Arena(mut arena) => arena.rollback(self.after.garbage()),
             Output::Slots(mut slots) => slots.rollback(self.after.garbage()),
+            Output::Newest(mut newest) => newest.rollback(self.after.garbage()),
             Output::Closed(_) => {}
         }
     }
@@ -557,6 +625,10 @@ impl Pipes {
 
     /// Whether the pipe's other end is gone and all its input read: time to remove it.
     pub(crate) fn is_spent(&mut self, id: PipeId) -> bool {
-        self.get(id).is_none_or(|pipe| pipe.input_ended && pipe.input.is_empty())
+        self.get(id).is_none_or(|pipe| {
+            pipe.input_ended
+                && pipe.input.is_empty()
+                && pipe.newest.as_ref().is_none_or(|newest| newest.is_empty())
+        })
     }
 }

@@ -1,16 +1,18 @@
 //! inproc: pipes between two sockets of one context, without any I/O.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use crate::connection::{Peer, Route};
 use crate::pattern::Refusal;
-use crate::pipe::{SlotReader, SlotWriter, slots};
+use crate::pipe::{NewestReader, SlotReader, newest, slots};
 use crate::socket::core::{Attached, Core};
 use crate::socket::pipes::{Account, Link, Output, PeerNews, Pipe, PipeId};
 use crate::socket::waiters::Events;
+use crate::statistics::DropReason;
 use crate::{Message, SocketType};
 
 /// The inproc names of one context.
@@ -31,8 +33,9 @@ struct Far {
     connector: Weak<Core>,
     /// The connector's name for the pipe.
     pipe: PipeId,
-    output: SlotWriter<Message>,
+    output: Output,
     input: SlotReader<Message>,
+    newest: Option<NewestReader>,
     /// The connector's high-water marks, to be added to the binder's.
     sndhwm: i32,
     rcvhwm: i32,
@@ -74,6 +77,11 @@ impl Inproc {
             let route = Arc::new(Route::new(&endpoint, false));
             let mut pipe = Pipe::new(Output::Slots(output), input, Link::Unbound, route);
             pipe.rcvhwm = rcvhwm as u32;
+            let mut output = Output::Slots(far_output);
+            let mut far_newest = None;
+            if core.conflates(&state.options) {
+                far_newest = Some(conflate(&mut pipe, &mut output));
+            }
             let id = state.pipes.insert(pipe);
             if state.pattern.attach(&mut state.pipes, id) {
                 state.endpoints.push((endpoint.to_string(), Attached::InprocPipe(id)));
@@ -85,8 +93,9 @@ impl Inproc {
             Ok(Some(Far {
                 connector: Arc::downgrade(core),
                 pipe: id,
-                output: far_output,
+                output,
                 input: far_input,
+                newest: far_newest,
                 sndhwm,
                 rcvhwm,
                 identity: state.options.routing_id.clone(),
@@ -116,19 +125,63 @@ fn sum(send: i32, receive: i32) -> u32 {
     if send == 0 || receive == 0 { 0 } else { send as u32 + receive as u32 }
 }
 
+/// Makes both ways of a pipe hold the newest message alone; returns the far end's input.
+fn conflate(near: &mut Pipe, far_output: &mut Output) -> NewestReader {
+    let ((writer, far), (far_writer, reader)) = (newest(), newest());
+    near.output = Output::Newest(writer);
+    near.conflate(reader);
+    *far_output = Output::Newest(far_writer);
+    far
+}
+
+/// The binding socket conflates, and the connecting one did not know: of what it has sent already,
+/// the newest message stays.
+fn conflate_late(far: &mut Far, connector: &Arc<Core>) {
+    connector.with(|state| {
+        let Some(pipe) = state.pipes.get(far.pipe) else { return };
+        let closed = Output::Closed(0);
+        let Output::Slots(mut sent) = mem::replace(&mut pipe.output, closed) else { return };
+        far.newest = Some(conflate(pipe, &mut far.output));
+        let Output::Newest(newest) = &mut pipe.output else { return };
+        let (mut garbage, mut staged, mut part) = (Vec::new(), Vec::new(), Message::new());
+        let mut replaced = 0;
+        while far.input.pop_into(&mut part) {
+            let more = part.more();
+            newest.push(mem::take(&mut part), !more);
+            replaced += newest.publish(&mut garbage).map_or(0, |published| published.replaced);
+        }
+        // The parts of a message that is being sent.
+        sent.rollback(&mut staged);
+        staged.into_iter().for_each(|part| newest.push(part, false));
+        state.pipes.after.garbage().append(&mut garbage);
+        state.pipes.count_dropped(far.pipe, DropReason::Conflated, replaced);
+    });
+}
+
 /// Gives the binding socket its end, and tells the connecting one.
-fn join(binder: &Arc<Core>, far: Far) {
+fn join(binder: &Arc<Core>, mut far: Far) {
     let Some(connector) = far.connector.upgrade() else { return };
-    let Far { pipe: near_pipe, mut output, input, sndhwm, rcvhwm, identity, endpoint, .. } = far;
     let compatible = binder.kind.compatible_with(connector.kind);
+    let conflates = binder.with(|state| binder.conflates(&state.options));
+    if compatible && conflates && far.newest.is_none() {
+        conflate_late(&mut far, &connector);
+    }
+    let Far {
+        pipe: near_pipe, mut output, input, newest, sndhwm, rcvhwm, identity, endpoint, ..
+    } = far;
     let joined = compatible.then(|| {
         binder.with(|state| {
             state.check().ok()?;
-            output.set_hwm(sum(state.options.sndhwm, rcvhwm));
+            if let Output::Slots(slots) = &mut output {
+                slots.set_hwm(sum(state.options.sndhwm, rcvhwm));
+            }
             let link = Link::Inproc(far.connector.clone(), near_pipe);
             let route = route(&endpoint, true, connector.kind, &identity);
-            let mut pipe = Pipe::new(Output::Slots(output), input, link, route);
+            let mut pipe = Pipe::new(output, input, link, route);
             pipe.rcvhwm = sum(sndhwm, state.options.rcvhwm);
+            if let Some(newest) = newest {
+                pipe.conflate(newest);
+            }
             pipe.connected = true;
             pipe.identity = identity.into();
             let id = state.pipes.insert(pipe);
@@ -157,7 +210,9 @@ fn join(binder: &Arc<Core>, far: Far) {
         pipe.link = Link::Inproc(Arc::downgrade(binder), far_pipe);
         pipe.connected = true;
         pipe.route = route(&endpoint, false, binder.kind, &identity);
-        pipe.rcvhwm = rcvhwm;
+        if pipe.newest.is_none() {
+            pipe.rcvhwm = rcvhwm;
+        }
         pipe.identity = identity.into();
         if let Output::Slots(output) = &mut pipe.output {
             output.set_hwm(hwm);
