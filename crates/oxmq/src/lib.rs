@@ -57,8 +57,9 @@ pub use {
     oxmq_zmtp::{SocketType, Version as ZmtpVersion},
     proxy::{Passed, Proxy, ProxyError, ProxyStatistics},
     socket::{
-        Dealer, Events, Pair, PollItem, Publisher, Pull, Push, Recv, RecvMultipart, Reply, Request,
-        Router, Send, Socket, Subscriber, XPublisher, XSubscriber, poll,
+        Dealer, Events, Pair, PollItem, Poller, PollerError, PollerEvent, Publisher, Pull, Push,
+        Recv, RecvMultipart, Reply, Request, Router, Send, Socket, Subscriber, XPublisher,
+        XSubscriber, poll,
     },
     statistics::{DropReason, Dropped, PipeStatistics, Statistics},
 };

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use oxmq::option::{self, OptionError};
 use oxmq::{
-    BindError, ConnectError, Context, Events, PollError, PollItem, Proxy, ProxyError, RecvError,
-    SendErrorKind, Socket, SocketError, SocketType, TermError, UnbindError, WaitError, poll,
+    BindError, ConnectError, Context, Events, PollError, PollItem, Poller, PollerError, Proxy,
+    ProxyError, RecvError, SendErrorKind, Socket, SocketError, SocketType, TermError, UnbindError,
+    WaitError, poll,
 };
 use process::{Peer, Random, descriptors, say, settles, threads};
 
@@ -24,7 +25,7 @@ const TRANSPORTS: [&str; 3] = ["tcp://127.0.0.1:*", "ipc://*", "inproc://traffic
 /// ended as it should.
 type Try = fn(&Context, Socket) -> bool;
 
-const TRIES: [(&str, Try); 29] = [
+const TRIES: [(&str, Try); 30] = [
     ("send", |_, socket| sent(socket.send("x"))),
     ("try_send", |_, socket| sent(socket.try_send("x"))),
     ("send_multipart", |_, socket| sent(socket.send_multipart(["x", "y"]))),
@@ -37,6 +38,9 @@ const TRIES: [(&str, Try); 29] = [
     ("poll", |_, socket| {
         let polled = poll(&mut [PollItem::socket(&socket, Events::IN)], None);
         matches!(polled, Err(PollError::Forked))
+    }),
+    ("poller", |_, socket| {
+        matches!(Poller::new().add(&socket, Events::IN, 1), Err(PollerError::Forked))
     }),
     ("proxy", |_, socket| matches!(Proxy::new(&socket, &socket).run(), Err(ProxyError::Forked))),
     ("events", |_, socket| socket.events() == Err(WaitError::Forked)),

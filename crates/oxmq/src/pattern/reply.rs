@@ -112,6 +112,7 @@ impl Pattern for Rep {
         if !more {
             self.turn = Turn::Await;
             self.asker = None;
+            pipes.turned();
         }
         Ok(())
     }
@@ -125,6 +126,9 @@ impl Pattern for Rep {
             None => drop(self.next(pipes, into).ok_or(Refusal::Again)?),
         }
         self.turn = if into.more() { Turn::Receiving } else { Turn::Answer };
+        if self.turn == Turn::Answer {
+            pipes.turned();
+        }
         Ok(())
     }
 

@@ -158,6 +158,7 @@ impl Pattern for Req {
         let more = part.more();
         self.out.send(pipes, part);
         if !more {
+            // Pollers need not be told (`turned`): the input was found empty, so it tells.
             self.turn = Turn::Await;
         }
         Ok(())
@@ -174,6 +175,7 @@ impl Pattern for Req {
         self.turn = if into.more() { Turn::Receiving } else { Turn::Ask };
         if self.turn == Turn::Ask {
             self.asked = None;
+            pipes.turned();
         }
         Ok(())
     }

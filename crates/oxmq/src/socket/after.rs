@@ -14,6 +14,7 @@ use crate::socket::waiters::Wake;
 pub(crate) struct After {
     /// Anything at all is to be done. One look at each release of the lock.
     touched: bool,
+    turned: bool,
     kicks: Vec<Arc<Session>>,
     writes: Vec<Arc<Session>>,
     closes: Vec<Arc<Session>>,
@@ -27,6 +28,16 @@ impl After {
     #[inline]
     pub(crate) fn is_touched(&self) -> bool {
         self.touched
+    }
+
+    /// Whether what can be done was changed by the caller's own call.
+    pub(crate) fn is_turned(&self) -> bool {
+        self.turned
+    }
+
+    pub(crate) fn turn(&mut self) {
+        self.touched = true;
+        self.turned = true;
     }
 
     /// Whether any idle connection has got work.

@@ -244,6 +244,10 @@ impl Core {
 
     #[inline(never)]
     fn run_after(mut state: Guard<'_, State>) {
+        if state.pipes.after.is_turned() {
+            let State { waiters, pipes, .. } = &mut *state;
+            waiters.notify_pollers(pipes.after.wakes());
+        }
         let after = mem::take(&mut state.pipes.after);
         let streams = state.streams(&after);
         drop(state);

@@ -5,6 +5,7 @@ pub(crate) mod core;
 mod future;
 pub(crate) mod pipes;
 mod poll;
+pub(crate) mod poller;
 mod spin;
 mod typed;
 pub(crate) mod wait;
@@ -35,6 +36,7 @@ use crate::{Message, SocketType};
 
 pub use future::{Recv, RecvMultipart, Send};
 pub use poll::{PollItem, poll};
+pub use poller::{Poller, PollerError, PollerEvent};
 pub use typed::{
     Dealer, Pair, Publisher, Pull, Push, Reply, Request, Router, Subscriber, XPublisher,
     XSubscriber,
@@ -233,6 +235,7 @@ impl Socket {
             state.check().map_err(option_refusal)?;
             state.options.set(option, value)?;
             state.pattern.configure(&state.options);
+            state.pipes.turned();
             Ok(())
         })
     }

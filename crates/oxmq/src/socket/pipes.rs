@@ -275,6 +275,8 @@ pub(crate) struct Pipes {
     pub(crate) dropped: Dropped,
     /// Messages given to, and brought by, pipes that are gone.
     gone: (u64, u64),
+    /// How many pollers the socket is registered with.
+    pub(crate) pollers: u32,
 }
 
 struct Slot {
@@ -333,6 +335,16 @@ impl Pipes {
             self.dropped.add(DropReason::Lingered, unsent);
         }
         Some((pipe, arrived))
+    }
+
+    /// What can be done has changed by a call of the application, other than that input or room
+    /// was used up: a type that takes turns has it happen. Pollers, which nobody else tells, look
+    /// again.
+    #[inline]
+    pub(crate) fn turned(&mut self) {
+        if self.pollers > 0 {
+            self.after.turn();
+        }
     }
 
     pub(crate) fn ids(&self) -> Vec<PipeId> {

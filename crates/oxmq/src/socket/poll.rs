@@ -29,7 +29,8 @@ impl<'a> PollItem<'a> {
         PollItem { target, wanted, ready: Events::NONE }
     }
 
-    /// Waits for a descriptor to be readable (`IN`) or writable (`OUT`).
+    /// Waits for a descriptor to be readable (`IN`) or writable (`OUT`); errors and hang-ups are
+    /// reported in any case ([`Events::ERROR`]).
     pub fn descriptor(fd: RawFd, wanted: Events) -> PollItem<'a> {
         PollItem { target: Target::Descriptor(fd), wanted, ready: Events::NONE }
     }
@@ -188,17 +189,20 @@ impl PollItem<'_> {
     }
 }
 
-fn interest(wanted: Events) -> Interest {
+pub(super) fn interest(wanted: Events) -> Interest {
     Interest { read: wanted.intersects(Events::IN), write: wanted.intersects(Events::OUT) }
 }
 
-fn events_of(fd: &PollFd) -> Events {
+pub(super) fn events_of(fd: &PollFd) -> Events {
     let mut events = Events::NONE;
     if fd.readable {
         events |= Events::IN;
     }
     if fd.writable {
         events |= Events::OUT;
+    }
+    if fd.error {
+        events |= Events::ERROR;
     }
     events
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::parker::Parker;
+use crate::socket::poller::Told;
 
 /// What a socket can be waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -20,6 +21,8 @@ impl Events {
     pub const OUT: Events = Events(2);
     /// A peer or a subscription came or went.
     pub(crate) const PEERS: Events = Events(4);
+    /// Of a descriptor only: an error or a hang-up. Reported without being asked for.
+    pub const ERROR: Events = Events(8);
 
     /// Whether any event of `other` is in here.
     pub const fn intersects(self, other: Events) -> bool {
@@ -55,6 +58,9 @@ impl BitOrAssign for Events {
 pub(crate) enum Wake {
     Thread(Arc<Parker>),
     Task(Waker),
+    /// A [`Poller`](crate::Poller) and its key for the socket. It waits for one notification:
+    /// whoever looks and finds nothing registers anew.
+    Poller(Arc<Told>, u64),
 }
 
 impl Wake {
@@ -62,6 +68,7 @@ impl Wake {
         match self {
             Wake::Thread(parker) => parker.notify(),
             Wake::Task(waker) => waker.wake(),
+            Wake::Poller(told, key) => told.tell(key),
         }
     }
 }
@@ -74,6 +81,12 @@ struct Waiter {
     takes: bool,
     notified: bool,
     wake: Wake,
+}
+
+impl Waiter {
+    fn is_poller(&self) -> bool {
+        matches!(self.wake, Wake::Poller(..))
+    }
 }
 
 /// The waiters of one socket.
@@ -95,6 +108,11 @@ impl Waiters {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
     }
 
     /// Registers a thread, or arms it again after it was notified. True: it leads.
@@ -127,25 +145,45 @@ impl Waiters {
         }
     }
 
+    /// Registers a poller until it is told of `events`, or of the socket's end.
+    pub(crate) fn register_poller(&mut self, id: u64, events: Events, told: &Arc<Told>, key: u64) {
+        match self.list.iter_mut().find(|waiter| waiter.id == id) {
+            Some(waiter) => waiter.events = events,
+            None => self.arm(id, events, false, || Wake::Poller(told.clone(), key)),
+        }
+    }
+
+    /// A thread that is not in the list is about to wait. True: it leads.
+    pub(crate) fn lead(&mut self, id: u64) -> bool {
+        *self.leader.get_or_insert(id) == id
+    }
+
+    /// The end of [`Waiters::lead`], or of a registered thread's.
+    pub(crate) fn end_lead(&mut self, id: u64, wakes: &mut Vec<Wake>) {
+        if self.leader != Some(id) {
+            return;
+        }
+        self.leader = None;
+        // The lead is passed on: another waiting thread looks again and finds it free.
+        let next = self.list.iter_mut().find(|w| matches!(w.wake, Wake::Thread(_)));
+        if let Some(next) = next {
+            next.notified = true;
+            wakes.push(next.wake.clone());
+        }
+    }
+
     /// Takes a waiter out. True: it held a notification that somebody else may need.
     pub(crate) fn deregister(&mut self, id: u64, wakes: &mut Vec<Wake>) -> bool {
         let Some(at) = self.list.iter().position(|waiter| waiter.id == id) else { return false };
         let waiter = self.list.remove(at);
-        if self.leader == Some(id) {
-            self.leader = None;
-            // The lead is passed on: another waiting thread looks again and finds it free.
-            let next = self.list.iter_mut().find(|w| matches!(w.wake, Wake::Thread(_)));
-            if let Some(next) = next {
-                next.notified = true;
-                wakes.push(next.wake.clone());
-            }
-        }
+        self.end_lead(id, wakes);
         waiter.notified && waiter.takes
     }
 
     /// Something happened: everybody who looks, and the first who takes, is woken.
     pub(crate) fn notify(&mut self, events: Events, wakes: &mut Vec<Wake>) {
         let mut one_taken = Events::NONE;
+        let mut pollers = false;
         for waiter in &mut self.list {
             let hit = waiter.events.and(events);
             if hit.is_empty() || waiter.notified {
@@ -158,7 +196,11 @@ impl Waiters {
                 one_taken |= hit;
             }
             waiter.notified = true;
+            pollers |= waiter.is_poller();
             wakes.push(waiter.wake.clone());
+        }
+        if pollers {
+            self.list.retain(|waiter| !(waiter.notified && waiter.is_poller()));
         }
     }
 
@@ -168,5 +210,12 @@ impl Waiters {
             waiter.notified = true;
             wakes.push(waiter.wake.clone());
         }
+        self.list.retain(|waiter| !waiter.is_poller());
+    }
+
+    /// The pollers look again, whatever they wait for.
+    pub(crate) fn notify_pollers(&mut self, wakes: &mut Vec<Wake>) {
+        wakes.extend(self.list.iter().filter(|w| w.is_poller()).map(|waiter| waiter.wake.clone()));
+        self.list.retain(|waiter| !waiter.is_poller());
     }
 }
