@@ -121,24 +121,7 @@ impl Context {
     /// # Errors
     /// [`SocketError`]: too many sockets, a terminated context, a type that is not built yet.
     pub fn socket(&self, kind: SocketType) -> Result<Socket, SocketError> {
-        let pattern = pattern::new(kind).ok_or_else(|| {
-            let why = format!("sockets of type {} are not built yet", kind.name());
-            SocketError::System(io::Error::new(io::ErrorKind::Unsupported, why))
-        })?;
-        let core = &self.shared.core;
-        if core.is_inherited() {
-            return Err(SocketError::Forked);
-        }
-        let mut sockets = core.sockets.lock();
-        if sockets.terminated {
-            return Err(SocketError::Terminated);
-        }
-        if sockets.open.len() >= SOCKETS_MAX {
-            return Err(SocketError::TooManySockets { limit: SOCKETS_MAX });
-        }
-        let socket = Core::new(core.clone(), kind, pattern);
-        sockets.open.push(Arc::downgrade(&socket));
-        drop(sockets);
+        let socket = self.shared.core.new_core(kind)?;
         Ok(Socket::new(socket, self.shared.clone()))
     }
 
@@ -216,6 +199,27 @@ impl ContextCore {
     /// nothing of it must be waited for.
     pub(crate) fn is_inherited(&self) -> bool {
         self.process.0 != fork_generation()
+    }
+
+    /// A socket that does not keep the context alive.
+    pub(crate) fn new_core(self: &Arc<Self>, kind: SocketType) -> Result<Arc<Core>, SocketError> {
+        let pattern = pattern::new(kind).ok_or_else(|| {
+            let why = format!("sockets of type {} are not built yet", kind.name());
+            SocketError::System(io::Error::new(io::ErrorKind::Unsupported, why))
+        })?;
+        if self.is_inherited() {
+            return Err(SocketError::Forked);
+        }
+        let mut sockets = self.sockets.lock();
+        if sockets.terminated {
+            return Err(SocketError::Terminated);
+        }
+        if sockets.open.len() >= SOCKETS_MAX {
+            return Err(SocketError::TooManySockets { limit: SOCKETS_MAX });
+        }
+        let socket = Core::new(self.clone(), kind, pattern);
+        sockets.open.push(Arc::downgrade(&socket));
+        Ok(socket)
     }
 
     pub(crate) fn inproc(&self) -> &Inproc {

@@ -405,7 +405,7 @@ impl OptionError {
 }
 
 /// The system's number, or the one that fits a kind that Rust's library or we made up.
-fn errno_of(error: &io::Error) -> Option<i32> {
+pub(crate) fn errno_of(error: &io::Error) -> Option<i32> {
     error.raw_os_error().or(match error.kind() {
         io::ErrorKind::AddrInUse => Some(libc::EADDRINUSE),
         io::ErrorKind::AddrNotAvailable => Some(libc::EADDRNOTAVAIL),

@@ -19,6 +19,8 @@ mod endpoint;
 mod error;
 mod message;
 #[cfg(not(loom))]
+pub mod monitor;
+#[cfg(not(loom))]
 pub mod option;
 mod park;
 #[cfg(not(loom))]
@@ -54,6 +56,7 @@ pub use {
     context::Context,
     endpoint::{Endpoint, EndpointError, EndpointErrorKind, Host, IpcPath, Port, TcpEndpoint},
     error::*,
+    monitor::Monitor,
     oxmq_zmtp::{SocketType, Version as ZmtpVersion},
     proxy::{Passed, Proxy, ProxyError, ProxyStatistics},
     socket::{

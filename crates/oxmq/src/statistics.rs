@@ -1,9 +1,11 @@
 //! What a socket has carried, what waits in it, and what it dropped.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::SocketType;
 use crate::connection::Connection;
+use crate::sys::Instant;
 
 /// Why a message was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,6 +106,49 @@ impl Dropped {
 
     pub(crate) fn add(&mut self, reason: DropReason, messages: u64) {
         self.counts[reason as usize] += messages;
+    }
+}
+
+/// What was dropped, and what the monitors were told of it.
+#[derive(Default)]
+pub(crate) struct Drops {
+    counts: Dropped,
+    told: Vec<Told>,
+}
+
+struct Told {
+    reason: DropReason,
+    at: Instant,
+    messages: u64,
+}
+
+/// The monitors are told at most so often.
+const NOTICE_EVERY: Duration = Duration::from_millis(100);
+
+impl Drops {
+    pub(crate) fn counts(&self) -> Dropped {
+        self.counts
+    }
+
+    pub(crate) fn count(&mut self, reason: DropReason, messages: u64) {
+        self.counts.add(reason, messages);
+    }
+
+    /// Of how many dropped messages the monitors are to be told now.
+    pub(crate) fn take_notice(&mut self, reason: DropReason, now: Instant) -> Option<u64> {
+        let dropped = self.counts.of(reason);
+        match self.told.iter_mut().find(|told| told.reason == reason) {
+            Some(told) if now.saturating_since(told.at) < NOTICE_EVERY => None,
+            Some(told) => {
+                let news = dropped - told.messages;
+                *told = Told { reason, at: now, messages: dropped };
+                Some(news)
+            }
+            None => {
+                self.told.push(Told { reason, at: now, messages: dropped });
+                Some(dropped)
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Io, KEY_LISTENER, Reactor, TimerFor};
 use crate::connection::Route;
+use crate::monitor::{EventKind, Hub, Reason};
 use crate::option::Options;
 use crate::session::Session;
 use crate::socket::core::Core;
@@ -31,19 +32,26 @@ impl ListenerId {
 
 /// A listening descriptor of a bound endpoint.
 pub(crate) struct Listener {
-    pub(crate) fd: Fd,
-    pub(crate) address: SockAddr,
-    /// As `bind` returned it.
-    pub(crate) endpoint: Arc<str>,
-    pub(crate) core: Weak<Core>,
-    pub(crate) options: Arc<Options>,
+    fd: Fd,
+    address: SockAddr,
+    route: Route,
+    core: Weak<Core>,
+    hub: Arc<Hub>,
+    options: Arc<Options>,
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let SockAddr::Ipc(path) = &self.address {
-            sys::unlink_ipc(path);
-        }
+        let unlinked = match &self.address {
+            SockAddr::Ipc(path) => sys::unlink_ipc(path),
+            SockAddr::Tcp(_) => Ok(()),
+        };
+        let descriptor = Some(self.fd.raw());
+        self.hub.emit(&self.route, descriptor, || match &unlinked {
+            Ok(()) => EventKind::Closed,
+            Err(error) => EventKind::CloseFailed(Reason::system(error)),
+        });
+        self.hub.source_ended();
     }
 }
 
@@ -83,7 +91,8 @@ impl Reactor {
                 Ok(fd) => listener.accepted(fd),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => {
+                Err(error) => {
+                    listener.tell_failure(&error);
                     // Descriptors or memory ran out: rest, then go on by itself.
                     let fd = listener.fd.raw();
                     let _ = self.io.epoll.modify(fd, KEY_LISTENER + key as u64, Interest::NONE);
@@ -104,12 +113,36 @@ impl Reactor {
 }
 
 impl Listener {
+    /// A listener at `endpoint`, which is said to those who monitor the socket.
+    pub(crate) fn new(
+        core: &Arc<Core>,
+        fd: Fd,
+        address: SockAddr,
+        endpoint: &str,
+        options: Arc<Options>,
+    ) -> Listener {
+        let route = Route::new(&Arc::from(endpoint), true);
+        let hub = core.hub.clone();
+        hub.source_started();
+        hub.emit(&route, Some(fd.raw()), || EventKind::Listening);
+        Listener { fd, address, route, core: Arc::downgrade(core), hub, options }
+    }
+
+    fn tell_failure(&self, error: &io::Error) {
+        let failed = || EventKind::AcceptFailed(Reason::system(error));
+        self.hub.emit(&self.route, None, failed);
+    }
+
     fn accepted(&self, fd: Fd) {
         let Some(core) = self.core.upgrade() else { return };
         transport::set_buffers(&fd, &self.options);
-        // Fails when descriptors ran out: the peer sees its connection closed, and tries again.
-        let Ok(group) = core.context.least_loaded().and_then(|io| core.group(&io)) else { return };
-        let route = Arc::new(Route::over(&self.endpoint, true, &fd));
+        let group = match core.context.least_loaded().and_then(|io| core.group(&io)) {
+            Ok(group) => group,
+            // Descriptors ran out: the peer sees its connection closed, and tries again.
+            Err(error) => return self.tell_failure(&error),
+        };
+        let route = Arc::new(Route::over(&self.route.endpoint, true, &fd));
+        self.hub.emit(&route, Some(fd.raw()), || EventKind::Accepted);
         Session::accepted(&core, group, fd, route, self.options.clone()).start();
     }
 }

@@ -20,11 +20,12 @@ use oxmq_zmtp::{Config, Connection};
 
 use super::receive_buffer::INLINE_BYTES_MAX;
 use super::transcoder::Transcoder;
-use super::{Failure, Inner, Origin, Phase, Session, order};
+use super::{Failure, Inner, Origin, Phase, Rejection, Session, order};
 use crate::Message;
 use crate::connection::{Peer, Route};
 use crate::drive::Work;
 use crate::endpoint::Endpoint;
+use crate::monitor::EventKind;
 use crate::option::Options;
 use crate::reactor::Reactor;
 use crate::socket::core::Core;
@@ -47,7 +48,7 @@ impl Session {
         // SAFETY: `try_take` made this thread the driver; `inner` is not used after `release`.
         let inner = unsafe { &mut *self.inner.get() };
         let ended_before = matches!(inner.phase, Phase::Ended);
-        let ended: Option<Account> = loop {
+        let ended = loop {
             let work = self.drive_state().begin_pass() | Work::BOTH;
             self.take_orders(inner, reactor);
             self.check_deadlines(inner, reactor);
@@ -56,14 +57,14 @@ impl Session {
             self.check_broken(inner, reactor, &mut garbage);
             self.check_closing(inner, reactor, &mut garbage);
             let ended = !ended_before && matches!(inner.phase, Phase::Ended);
-            let ended = ended.then_some(inner.account);
+            let ended = ended.then(|| (inner.account, inner.route.clone()));
             if self.drive_state().release(inner.is_parked()) {
                 break ended;
             }
         };
         drop(garbage);
-        if let Some(account) = ended {
-            self.leave(account);
+        if let Some((account, route)) = ended {
+            self.leave(account, &route);
         }
         true
     }
@@ -120,6 +121,7 @@ impl Session {
     // Connecting.
 
     fn connect_now(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
+        inner.forget_route();
         let Origin::Connect { endpoint, addresses } = &mut inner.origin else { return };
         if let Some(address) = addresses.pop() {
             return self.connect_to(inner, reactor, &address);
@@ -150,11 +152,15 @@ impl Session {
         inner.phase = Phase::Offline;
         let found = self.resolved.lock().take();
         let Origin::Connect { addresses, .. } = &mut inner.origin else { return };
-        if let Some(Ok(found)) = found {
+        let mut error = io::ErrorKind::NotFound.into();
+        match found {
             // All are tried, the first one first.
-            *addresses = found.into_iter().rev().map(SockAddr::Tcp).collect();
+            Some(Ok(found)) => *addresses = found.into_iter().rev().map(SockAddr::Tcp).collect(),
+            Some(Err(why)) => error = why,
+            None => {}
         }
         if addresses.is_empty() {
+            self.tell_unreachable(inner, &error);
             self.connect_later(inner, reactor);
         } else {
             self.connect_now(inner, reactor);
@@ -163,12 +169,18 @@ impl Session {
 
     fn connect_to(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor, address: &SockAddr) {
         match sys::connect(address) {
-            Ok((fd, _)) => {
+            Ok((fd, done)) => {
                 transport::set_buffers(&fd, &inner.options);
                 inner.phase = Phase::Connecting(fd);
+                if !done {
+                    self.tell(inner, || EventKind::ConnectDelayed);
+                }
                 self.shake_hands(inner, reactor);
             }
-            Err(_) => self.connect_later(inner, reactor),
+            Err(error) => {
+                self.tell_unreachable(inner, &error);
+                self.connect_later(inner, reactor);
+            }
         }
     }
 
@@ -185,6 +197,9 @@ impl Session {
         };
         if addresses.is_empty() {
             inner.attempts = inner.attempts.saturating_add(1);
+            if !inner.closing {
+                self.tell(inner, || EventKind::ConnectRetried { interval: delay });
+            }
         }
         self.set_deadline(inner, reactor, delay);
     }
@@ -243,12 +258,12 @@ impl Session {
             // A closed socket is not told; what it had sent still goes out.
             Origin::Connect { .. } => {
                 if core.as_ref().is_some_and(|core| !core.connected(self, pipe, route, &identity)) {
-                    return Err(Failure::Refused);
+                    return Err(Failure::Refused(Rejection::IdentityTaken));
                 }
             }
             Origin::Accepted => {
-                let ends = core.as_ref().and_then(|core| core.attach(self, route, &identity));
-                let (pipe, ends) = ends.ok_or(Failure::Refused)?;
+                let core = core.as_ref().ok_or(Failure::Refused(Rejection::Closed))?;
+                let (pipe, ends) = core.attach(self, route, &identity).map_err(Failure::Refused)?;
                 self.set_pipe(pipe);
                 inner.out = Some(ends.out);
                 inner.input = ends.input;
@@ -269,6 +284,7 @@ impl Session {
         if let Phase::Handshake(fd) = mem::replace(&mut inner.phase, Phase::Offline) {
             inner.phase = Phase::Traffic(fd);
         }
+        self.tell(inner, || EventKind::HandshakeSucceeded);
         Ok(true)
     }
 
@@ -369,6 +385,9 @@ impl Session {
     }
 
     fn end(self: &Arc<Self>, inner: &mut Inner, garbage: &mut Vec<Message>) {
+        if let Phase::Handshake(_) | Phase::Traffic(_) = inner.phase {
+            self.tell_closed(inner);
+        }
         if let Some(fd) = inner.phase.fd() {
             self.group.forget(fd);
         }
@@ -388,10 +407,14 @@ impl Session {
     }
 
     /// The last step of a session that ended, with nothing held.
-    fn leave(self: &Arc<Self>, account: Account) {
-        if let Some(core) = self.core.upgrade() {
-            core.ended(self.pipe(), account);
+    fn leave(self: &Arc<Self>, account: Account, route: &Route) {
+        let pipe = self.pipe();
+        let ended = self.core.upgrade().is_some_and(|core| core.ended(pipe, account));
+        if !ended && account.left > 0 {
+            let (reason, messages) = (DropReason::Lingered, account.left);
+            self.hub.emit(route, None, || EventKind::Dropped { reason, messages });
         }
+        self.hub.source_ended();
         self.group.remove(self.key);
         self.context.session_ended();
     }
@@ -445,15 +468,16 @@ impl Inner {
     }
 
     /// The descriptor turned out to be connected.
-    pub(super) fn become_connected(&mut self) -> Result<(), Failure> {
+    pub(super) fn become_connected(&mut self, session: &Session) -> Result<(), Failure> {
+        let Phase::Connecting(fd) = &self.phase else { return Ok(()) };
+        // A connect to a free port of the ephemeral range may meet itself.
+        if sys::is_self_connected(fd) {
+            return Err(Failure::System(io::ErrorKind::ConnectionRefused.into()));
+        }
+        self.route = Arc::new(Route::over(&self.route.endpoint, false, fd));
+        session.tell(self, || EventKind::Connected);
         if let Phase::Connecting(fd) = mem::replace(&mut self.phase, Phase::Offline) {
-            // A connect to a free port of the ephemeral range may meet itself.
-            let own = sys::is_self_connected(&fd);
-            self.route = Arc::new(Route::over(&self.route.endpoint, false, &fd));
             self.phase = Phase::Handshake(fd);
-            if own {
-                return Err(Failure::System(io::ErrorKind::ConnectionRefused.into()));
-            }
         }
         Ok(())
     }

@@ -6,8 +6,10 @@
 
 mod heartbeat;
 mod lifecycle;
+mod losses;
 mod pump;
 mod receive_buffer;
+mod telling;
 mod transcoder;
 
 use std::cell::UnsafeCell;
@@ -25,6 +27,7 @@ use crate::connection::Route;
 use crate::context::ContextCore;
 use crate::drive::{DriveState, Work};
 use crate::endpoint::Endpoint;
+use crate::monitor::Hub;
 use crate::option::Options;
 use crate::pipe::{ArenaReader, ArenaWriter, NewestReader, NewestWriter, SlotWriter};
 use crate::reactor::{Group, Io};
@@ -44,6 +47,7 @@ const WRITE_BYTES: usize = 256 * 1024;
 pub(crate) struct Session {
     drive: DriveState,
     core: Weak<Core>,
+    hub: Arc<Hub>,
     context: Arc<ContextCore>,
     kind: SocketType,
     group: Arc<Group>,
@@ -178,8 +182,8 @@ pub(crate) enum Failure {
     /// The peer broke the protocol, or cannot be talked to.
     Protocol(oxmq_zmtp::ProtocolError),
     System(io::Error),
-    /// The socket takes no more peers.
-    Refused,
+    /// The socket does not want the peer.
+    Refused(Rejection),
     TimedOut,
     /// Nothing answered where the connection was to go.
     NotConnected(Duration),
@@ -189,13 +193,30 @@ pub(crate) enum Failure {
     TooMuch(&'static str),
 }
 
+/// Why a socket does not want a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rejection {
+    /// The socket is closed.
+    Closed,
+    /// It has as many as it may have.
+    NoMorePeers,
+    /// Another one bears its identity.
+    IdentityTaken,
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::EndOfStream => f.write_str("the peer closed the connection"),
             Failure::Protocol(error) => write!(f, "{error}"),
             Failure::System(error) => write!(f, "the system: {error}"),
-            Failure::Refused => f.write_str("this socket takes no more peers"),
+            Failure::Refused(Rejection::Closed) => f.write_str("this socket is closed"),
+            Failure::Refused(Rejection::NoMorePeers) => {
+                f.write_str("this socket takes no more peers")
+            }
+            Failure::Refused(Rejection::IdentityTaken) => {
+                f.write_str("another peer of this socket bears the peer's identity")
+            }
             Failure::TimedOut => f.write_str("the peer did not finish its handshake in time"),
             Failure::NotConnected(after) => {
                 write!(f, "nobody answered the connection for {} ms", after.as_millis())
@@ -253,8 +274,10 @@ impl Session {
             None => (None, None, None),
         };
         core.context.session_started();
+        core.hub.source_started();
         group.clone().insert(|key| {
             Arc::new(Session {
+                hub: core.hub.clone(),
                 context: core.context.clone(),
                 kind: core.kind,
                 drive: DriveState::new(true),

@@ -1,12 +1,10 @@
 //! What every driver does: read, decode, and hand messages on; gather, and write.
 
 use std::io;
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oxmq_zmtp::wire::command::legacy_subscription;
-use oxmq_zmtp::wire::frame::COMMAND;
 use oxmq_zmtp::{Decoded, Event, ProtocolError};
 
 use super::receive_buffer::INLINE_BYTES_MAX;
@@ -59,10 +57,22 @@ impl Session {
         };
         inner.received.settle();
         if let Err(failure) = pumped {
+            self.say_what_this_is(inner, &failure);
             inner.break_off(self, failure);
             return true;
         }
         inner.wants_attention || (inner.closing && inner.is_flushed())
+    }
+
+    /// A peer that does not go with this socket is to learn why: this end's READY, if it has not
+    /// left yet, says so.
+    fn say_what_this_is(&self, inner: &mut Inner, failure: &Failure) {
+        let Failure::Protocol(ProtocolError::IncompatibleSocketType { .. }) = failure else {
+            return;
+        };
+        self.gather_control(inner);
+        // What cannot be written at once is not.
+        let _ = inner.write_some(&mut Vec::new());
     }
 
     /// The connection stands as soon as a first byte of the greeting can be written.
@@ -81,7 +91,7 @@ impl Session {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(()),
             Err(error) => return Err(Failure::System(error)),
         }
-        inner.become_connected()?;
+        inner.become_connected(self)?;
         self.pump_stream(inner, work, garbage)
     }
 
@@ -226,14 +236,6 @@ impl Session {
                     return Err(Failure::Protocol(oxmq_zmtp::ProtocolError::NotReady));
                 }
             }
-        }
-    }
-
-    #[cold]
-    fn count_unwanted(&self, inner: &mut Inner) {
-        let unwanted = mem::take(&mut inner.unwanted);
-        if let Some(core) = self.core.upgrade() {
-            core.count_dropped(self.pipe(), DropReason::Unwanted, unwanted);
         }
     }
 
@@ -405,44 +407,6 @@ impl Session {
 }
 
 impl Inner {
-    /// How many messages have come from a connection that broke, and will not be passed on: the one
-    /// whose rest is missing, and those for which there was no room. Discarded ones do not count.
-    pub(super) fn torn(&mut self) -> u64 {
-        if self.discards_input || self.input.is_none() {
-            return 0;
-        }
-        let Some(zmtp) = &mut self.zmtp else { return 0 };
-        let mut whole = 0;
-        let mut in_message = self.in_multipart;
-        let mut rest = self.received.bytes();
-        if let Some(large) = &self.large {
-            let missing = large.missing();
-            if missing > rest.len() {
-                return u64::from(in_message || !large.command);
-            }
-            if !large.command {
-                in_message = large.more;
-                whole += u64::from(!large.more);
-            }
-            rest = &rest[missing..];
-        }
-        loop {
-            let begins_message = !rest.is_empty() && (zmtp.frames_v1() || rest[0] & COMMAND == 0);
-            match zmtp.decode(rest) {
-                Ok(Decoded::Message { more, consumed, .. }) => {
-                    in_message = more;
-                    whole += u64::from(!more);
-                    rest = &rest[consumed..];
-                }
-                Ok(Decoded::Command { consumed, .. }) => rest = &rest[consumed..],
-                Err(ProtocolError::MessageTooLong { .. }) => return whole + 1,
-                // What breaks the protocol otherwise is no message.
-                Err(_) => return whole + u64::from(in_message),
-                Ok(_) => return whole + u64::from(in_message || begins_message),
-            }
-        }
-    }
-
     /// The hot path of `decode_frames`: messages of one part that lie wholly in the buffer.
     #[inline]
     fn decode_short(&mut self) -> Result<(), Failure> {
@@ -608,11 +572,7 @@ impl Inner {
     /// The connection is of no more use. The descriptor is watched no longer, so that nobody is
     /// told of it again; the I/O thread does the rest.
     pub(super) fn break_off(&mut self, session: &Session, failure: Failure) {
-        if let Some(core) = session.core.upgrade()
-            && !matches!(failure, Failure::EndOfStream)
-        {
-            core.note_failure(failure.to_string());
-        }
+        session.tell_failure(self, &failure);
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         self.phase = match phase.into_fd() {
             Some(fd) => {
@@ -626,7 +586,7 @@ impl Inner {
 }
 
 impl LargeBody {
-    fn missing(&self) -> usize {
+    pub(super) fn missing(&self) -> usize {
         (self.body_bytes - self.body.len() as u64) as usize
     }
 

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use crate::Message;
+use crate::connection::Route;
+use crate::monitor::{EventKind, Hub};
 use crate::session::Session;
 use crate::socket::core::Core;
 use crate::socket::pipes::{PeerNews, PipeId};
@@ -22,7 +24,12 @@ pub(crate) struct After {
     peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
     wakes: Vec<Wake>,
     garbage: Vec<Message>,
+    /// What monitors are to be told. Rare, so that it takes little room.
+    notices: Option<Box<Notices>>,
 }
+
+/// To whom, of which connection, what.
+type Notices = Vec<(Arc<Hub>, Option<Arc<Route>>, EventKind)>;
 
 impl After {
     #[inline]
@@ -93,6 +100,11 @@ impl After {
         &mut self.garbage
     }
 
+    pub(crate) fn notices(&mut self) -> &mut Notices {
+        self.touched = true;
+        self.notices.get_or_insert_default()
+    }
+
     pub(crate) fn wakes(&mut self) -> &mut Vec<Wake> {
         self.touched = true;
         &mut self.wakes
@@ -129,6 +141,10 @@ impl After {
             if let Some(peer) = peer.upgrade() {
                 peer.peer_news(pipe, news);
             }
+        }
+        for (hub, route, kind) in self.notices.into_iter().flat_map(|notices| *notices) {
+            let nowhere = || Arc::new(Route::new(&Arc::from(""), false));
+            hub.emit(&route.unwrap_or_else(nowhere), None, || kind);
         }
         drop(self.garbage);
     }

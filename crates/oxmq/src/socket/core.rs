@@ -9,16 +9,17 @@ use parking_lot::Mutex;
 use crate::biased::{Biased, Guard};
 use crate::connection::Route;
 use crate::context::ContextCore;
+use crate::monitor::{EventKind, Hub};
 use crate::option::Options;
 use crate::pattern::{self, Pattern, Refusal};
 use crate::pipe::{arena, newest, slots};
 use crate::reactor::{Group, Io, ListenerId};
-use crate::session::{Conflation, Ends, Session};
+use crate::session::{Conflation, Ends, Rejection, Session};
 use crate::socket::after::After;
 use crate::socket::pipes::{Account, Lingering, Link, Output, PeerNews, Pipe, PipeId, Pipes};
 use crate::socket::spin::{self, Spin};
 use crate::socket::waiters::{Events, Waiters};
-use crate::statistics::{DropReason, Statistics};
+use crate::statistics::DropReason;
 use crate::sys::Instant;
 use crate::{Message, SocketType};
 
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) context: Arc<ContextCore>,
     pub(crate) kind: SocketType,
     pub(crate) state: Biased<State>,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) spin: Spin,
     /// The epoll groups of its connections, one per I/O thread that serves any; `None` once the
     /// socket is closed.
@@ -49,8 +51,6 @@ pub(crate) struct State {
     pub(crate) options: Options,
     pub(crate) endpoints: Vec<(String, Attached)>,
     phase: Phase,
-    /// Why a connection last failed.
-    pub(crate) last_failure: Option<String>,
     /// Messages received so far.
     pub(crate) received: u64,
     /// When a send last found its connection idle. Receiving forgets it: who takes turns does
@@ -92,6 +92,7 @@ impl Core {
             answers: pattern.answers(),
             conflates: pattern.conflates(),
             spin: Spin::new(),
+            hub: Hub::new(),
             groups: Mutex::new(Some(Vec::new())),
             state: Biased::new(State::new(pattern, options, Phase::Open)),
         })
@@ -256,28 +257,28 @@ impl Core {
 
     // What connections and other sockets tell.
 
-    /// A connection of a bound endpoint finished its handshake: it gets a pipe. `None`: this
-    /// socket takes no more peers.
+    /// A connection of a bound endpoint finished its handshake: it gets a pipe, unless its peer is
+    /// not wanted.
     pub(crate) fn attach(
         &self,
         session: &Arc<Session>,
         route: &Arc<Route>,
         identity: &[u8],
-    ) -> Option<(PipeId, Ends)> {
+    ) -> Result<(PipeId, Ends), Rejection> {
         self.with(|state| {
-            state.check().ok()?;
+            state.check().map_err(|_| Rejection::Closed)?;
             let link = Link::Session(session.clone());
             let (id, ends) = state.new_session_pipe(link, route.clone(), self.conflates);
             if !state.pattern.attach(&mut state.pipes, id) {
                 state.pipes.remove(id);
-                return None;
+                return Err(Rejection::NoMorePeers);
             }
             if !state.pipe_connected(id, identity, session) {
                 state.pattern.detach(&mut state.pipes, id);
                 state.pipes.remove(id);
-                return None;
+                return Err(Rejection::IdentityTaken);
             }
-            Some((id, ends))
+            Ok((id, ends))
         })
     }
 
@@ -345,8 +346,9 @@ impl Core {
     }
 
     /// The pipe's other end is gone for good.
-    pub(crate) fn ended(&self, id: PipeId, account: Account) {
-        self.with(|state| state.end_pipe(id, account));
+    /// False: this end was gone before, so that what was left in the pipe is for nobody.
+    pub(crate) fn ended(&self, id: PipeId, account: Account) -> bool {
+        self.with(|state| state.end_pipe(id, account))
     }
 
     /// Messages were dropped that had come through the pipe.
@@ -385,13 +387,8 @@ impl Core {
             PeerNews::Readable => self.readable(id),
             PeerNews::Writable => self.writable(id),
             PeerNews::Subscription(add, prefix) => self.peer_subscription(id, add, &prefix),
-            PeerNews::Ended(taken) => self.ended(id, Account { taken, left: 0 }),
+            PeerNews::Ended(taken) => self.far_end_ended(id, taken),
         }
-    }
-
-    /// A connection failed, by the doing of its peer or of the system.
-    pub(crate) fn note_failure(&self, failure: String) {
-        self.with(|state| state.last_failure = Some(failure));
     }
 
     /// Whether a pipe made now holds the newest message alone: CONFLATE, and a type that it is for.
@@ -415,37 +412,6 @@ impl Core {
 
     pub(crate) fn groups(&self) -> Vec<Arc<Group>> {
         self.groups.lock().clone().unwrap_or_default()
-    }
-
-    // What became of messages.
-
-    pub(crate) fn statistics(&self) -> Statistics {
-        let mut peers = Vec::new();
-        let mut statistics = self.with(|state| {
-            let (sent, received) = state.pipes.carried();
-            let pipes = state.pipes.iter_mut().map(|pipe| {
-                if let Link::Inproc(peer, peer_pipe) = &pipe.link {
-                    peers.push(Some((peer.clone(), *peer_pipe)));
-                } else {
-                    peers.push(None);
-                }
-                pipe.statistics()
-            });
-            let pipes = pipes.collect();
-            let dropped = state.pipes.dropped;
-            Statistics { socket_type: self.kind, sent, received, dropped, pipes }
-        });
-        // How much waits between two sockets of the process the one that receives knows exactly.
-        for (pipe, peer) in statistics.pipes.iter_mut().zip(peers) {
-            if let Some((peer, peer_pipe)) = peer
-                && let Some(peer) = peer.upgrade()
-                && let Some(waiting) =
-                    peer.with(|state| state.pipes.get(peer_pipe).map(Pipe::waiting))
-            {
-                pipe.waiting_out = waiting;
-            }
-        }
-        statistics
     }
 
     // Ends.
@@ -477,7 +443,11 @@ impl Core {
             }
         }
         let mut ended = Vec::new();
+        let mut told = Vec::new();
         for id in state.pipes.ids() {
+            if self.hub.is_active() {
+                told.extend(state.pipes.get(id).and_then(Pipe::route_within));
+            }
             if let Some((pipe, arrived)) = state.pipes.abandon(id) {
                 if let Link::Inproc(peer, peer_pipe) = &pipe.link {
                     state.pipes.after.tell(peer, *peer_pipe, PeerNews::Ended(arrived));
@@ -486,7 +456,7 @@ impl Core {
             }
         }
         let held = state.pattern.held();
-        state.pipes.dropped.add(DropReason::Unread, held);
+        state.pipes.count_dropped(PipeId::NOWHERE, DropReason::Unread, held);
         let State { waiters, pipes, .. } = &mut *state;
         waiters.notify_all(pipes.after.wakes());
         self.finish(state);
@@ -502,6 +472,10 @@ impl Core {
         for group in self.groups.lock().take().unwrap_or_default() {
             group.close();
         }
+        for route in told {
+            self.tell_closed(&route);
+        }
+        self.hub.source_ended();
         self.context.socket_closed(self);
         true
     }
@@ -510,18 +484,26 @@ impl Core {
     pub(crate) fn detach_endpoint(&self, attached: Attached) {
         match attached {
             Attached::Listener(io, id) => io.unlisten(id),
-            Attached::InprocName(name) => self.context.inproc().unbind(&name),
+            Attached::InprocName(name) => {
+                self.context.inproc().unbind(&name);
+                let route = Route::new(&format!("inproc://{name}").into(), true);
+                self.hub.emit(&route, None, || EventKind::Closed);
+            }
             Attached::Connector(_) | Attached::InprocPipe(_) => {}
         }
     }
 
     /// Ends one pipe from this side (`disconnect`).
     pub(crate) fn drop_pipe(&self, id: PipeId) {
-        let (pipe, linger_ms) = self.with(|state| {
+        let (pipe, route, linger_ms) = self.with(|state| {
+            let route = state.pipes.get(id).and_then(Pipe::route_within);
             state.pipes.close_output(id);
             state.pattern.detach(&mut state.pipes, id);
-            (state.pipes.abandon(id), state.options.linger)
+            (state.pipes.abandon(id), route, state.options.linger)
         });
+        if let Some(route) = route {
+            self.tell_closed(&route);
+        }
         match pipe.as_ref().map(|(pipe, arrived)| (&pipe.link, *arrived)) {
             Some((Link::Session(session), _)) => session.close(linger_ms),
             Some((Link::Inproc(peer, peer_pipe), arrived)) => {
@@ -543,7 +525,6 @@ impl State {
             options,
             endpoints: Vec::new(),
             phase,
-            last_failure: None,
             received: 0,
             kicked_at: Instant::from_ns(0),
         }
@@ -681,10 +662,12 @@ impl State {
         true
     }
 
-    fn end_pipe(&mut self, id: PipeId, account: Account) {
+    /// False: this side had closed it, or disconnected, and the monitors are still to be told what
+    /// was left in it.
+    pub(super) fn end_pipe(&mut self, id: PipeId, account: Account) -> bool {
         let Some(pipe) = self.pipes.get(id) else {
-            // This side had closed it, or disconnected.
-            return self.pipes.count_dropped(id, DropReason::Lingered, account.left);
+            self.pipes.dropped.add(DropReason::Lingered, account.left);
+            return false;
         };
         pipe.input_ended = true;
         let lost = pipe.lost(account);
@@ -695,6 +678,7 @@ impl State {
             self.pipes.remove(id);
         }
         self.notify(Events::PEERS | Events::IN);
+        true
     }
 }
 

@@ -10,6 +10,7 @@ mod spin;
 mod typed;
 pub(crate) mod wait;
 pub(crate) mod waiters;
+mod watch;
 
 use std::slice;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::error::{
     BindError, ConnectError, RecvError, SendError, SendErrorKind, SocketError, UnbindError,
     WaitError,
 };
+use crate::monitor::{EventKind, Reason};
 use crate::option::{Opt, OptionError, OptionValue};
 use crate::pattern::Refusal;
 use crate::reactor::{Listener, ListenerId};
@@ -29,7 +31,6 @@ use crate::session::{Ends, Session};
 use crate::socket::core::{Attached, Core, State};
 use crate::socket::pipes::Link;
 use crate::socket::wait::{Blocked, Deadline, Woken, deadline_in_ms};
-use crate::statistics::Statistics;
 use crate::sys::{self, Instant};
 use crate::transport;
 use crate::{Message, SocketType};
@@ -81,12 +82,32 @@ impl Socket {
     pub fn bind(&self, endpoint: &str) -> Result<String, BindError> {
         let parsed: Endpoint = endpoint.parse().map_err(BindError::Endpoint)?;
         self.check().map_err(bind_refusal)?;
-        if let Endpoint::Inproc(name) = &parsed {
-            if !self.core.context.inproc().bind(&self.core, name) {
-                return Err(BindError::AddrInUse { endpoint: endpoint.into() });
-            }
-            return self.add_endpoint(endpoint.into(), Attached::InprocName(name.clone()));
+        let bound = match parsed {
+            Endpoint::Inproc(name) => self.bind_within(endpoint, name),
+            parsed => self.bind_stream(endpoint, &parsed),
+        };
+        if let Err(BindError::AddrInUse { .. } | BindError::System { .. }) = &bound {
+            let route = Route::new(&Arc::from(endpoint), true);
+            self.core.hub.emit(&route, None, || {
+                EventKind::BindFailed(match &bound {
+                    Err(BindError::System { source, .. }) => Reason::system(source),
+                    _ => Reason::address_in_use(),
+                })
+            });
         }
+        bound
+    }
+
+    fn bind_within(&self, endpoint: &str, name: String) -> Result<String, BindError> {
+        if !self.core.context.inproc().bind(&self.core, &name) {
+            return Err(BindError::AddrInUse { endpoint: endpoint.into() });
+        }
+        let route = Route::new(&Arc::from(endpoint), true);
+        self.core.hub.emit(&route, None, || EventKind::Listening);
+        self.add_endpoint(endpoint.into(), Attached::InprocName(name))
+    }
+
+    fn bind_stream(&self, endpoint: &str, parsed: &Endpoint) -> Result<String, BindError> {
         let options = Arc::new(self.core.with(|state| state.options.clone()));
         let failed = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::AddrInUse { endpoint: endpoint.into() },
@@ -94,14 +115,12 @@ impl Socket {
         };
         let io = self.core.context.least_loaded().map_err(failed)?;
         let mut error = std::io::ErrorKind::AddrNotAvailable.into();
-        for address in transport::bind_addresses(&parsed, &options).map_err(failed)? {
+        for address in transport::bind_addresses(parsed, &options).map_err(failed)? {
             match sys::listen(&address, options.backlog) {
                 Ok((fd, address)) => {
                     let actual = address.to_string();
                     let id = ListenerId::new();
-                    let core = Arc::downgrade(&self.core);
-                    let endpoint = Arc::from(&actual[..]);
-                    let listener = Listener { fd, address, endpoint, core, options };
+                    let listener = Listener::new(&self.core, fd, address, &actual, options);
                     io.listen(id, listener).map_err(failed)?;
                     return self.add_endpoint(actual, Attached::Listener(io, id));
                 }
@@ -415,24 +434,6 @@ impl Socket {
     ) -> Result<(), WaitError> {
         let prefix = prefix.as_ref();
         self.wait_until(timeout, |state| state.pattern.subscribers(prefix) >= count)
-    }
-
-    /// How many messages this socket has dropped, whatever the reason; [`Socket::statistics`] says
-    /// why, and for whom.
-    pub fn dropped(&self) -> u64 {
-        self.core.with(|state| state.pipes.dropped.total())
-    }
-
-    /// What the socket has carried, what waits in it, and what it dropped, pipe by pipe. Of a
-    /// closed socket the sums are still to be had.
-    pub fn statistics(&self) -> Statistics {
-        self.core.statistics()
-    }
-
-    /// Why the last connection of this socket that failed did so: what the peer did wrong, or what
-    /// the system said. A peer that just left is no failure.
-    pub fn last_failure(&self) -> Option<String> {
-        self.core.with(|state| state.last_failure.clone())
     }
 
     /// Closes the socket. Calls that wait on it in other threads end with `Closed`; what was sent

@@ -5,11 +5,12 @@ use std::sync::{Arc, Weak};
 
 use crate::Message;
 use crate::connection::Route;
+use crate::monitor::Hub;
 use crate::pipe::{ArenaWriter, NewestReader, NewestWriter, SlotReader, SlotWriter};
 use crate::session::Session;
 use crate::socket::after::After;
 use crate::socket::core::Core;
-use crate::statistics::{DropReason, Dropped, PipeStatistics};
+use crate::statistics::{DropReason, Dropped, Drops};
 use crate::subscription::Subscriptions;
 
 /// Names a pipe of one socket; never reused for another pipe.
@@ -51,7 +52,7 @@ pub(crate) struct Pipe {
     /// The high-water mark of `input`, which its writer knows.
     pub(crate) rcvhwm: u32,
     /// What was dropped that was for it, or came through it.
-    pub(crate) dropped: Option<Box<Dropped>>,
+    pub(crate) dropped: Option<Box<Drops>>,
     /// What was published since the connection was last asked to write.
     pub(crate) unwritten: Unwritten,
     /// The message of a fan-out that it was last chosen for.
@@ -175,7 +176,7 @@ impl Pipe {
     }
 
     /// Messages that it brought, ever.
-    fn arrived(&self) -> u64 {
+    pub(super) fn arrived(&self) -> u64 {
         self.input.arrived() + self.newest.as_ref().map_or(0, |newest| newest.arrived())
     }
 
@@ -189,27 +190,6 @@ impl Pipe {
     pub(crate) fn conflate(&mut self, newest: NewestReader) {
         self.newest = Some(Box::new(newest));
         self.rcvhwm = 1;
-    }
-
-    pub(crate) fn statistics(&mut self) -> PipeStatistics {
-        let (waiting_out, sndhwm) = match &mut self.output {
-            Output::Arena(arena) => (arena.outstanding(), arena.hwm()),
-            Output::Slots(slots) => (slots.outstanding(), slots.hwm()),
-            Output::Newest(newest) => (newest.waiting(), 1),
-            Output::Closed(_) => (0, 0),
-        };
-        PipeStatistics {
-            connection: self.route.to_connection(),
-            connected: self.connected,
-            identity: self.identity.to_vec(),
-            sent: self.sent(),
-            waiting_out,
-            received: self.arrived(),
-            waiting_in: self.waiting(),
-            sndhwm,
-            rcvhwm: self.rcvhwm,
-            dropped: self.dropped.as_deref().copied().unwrap_or_default(),
-        }
     }
 
     /// Of the messages given to it, those that the other end, which had `taken` so many, will
@@ -273,8 +253,12 @@ pub(crate) struct Pipes {
     pub(crate) lingering: Lingering,
     /// What was dropped, by any pipe and by none.
     pub(crate) dropped: Dropped,
+    /// Of that, what was dropped by none.
+    pub(super) by_none: Drops,
+    /// Set once somebody has monitored the socket.
+    pub(crate) hub: Option<Arc<Hub>>,
     /// Messages given to, and brought by, pipes that are gone.
-    gone: (u64, u64),
+    pub(super) gone: (u64, u64),
     /// How many pollers the socket is registered with.
     pub(crate) pollers: u32,
 }
@@ -327,12 +311,12 @@ impl Pipes {
         self.close_output(id);
         let mut pipe = self.remove(id)?;
         let arrived = pipe.arrived();
-        self.dropped.add(DropReason::Unread, pipe.waiting());
+        self.count_dropped(PipeId::NOWHERE, DropReason::Unread, pipe.waiting());
         if let Some(newest) = &mut pipe.newest {
             newest.discard(self.after.garbage());
         }
         if let Link::Unbound = pipe.link {
-            self.dropped.add(DropReason::Lingered, unsent);
+            self.count_dropped(PipeId::NOWHERE, DropReason::Lingered, unsent);
         }
         Some((pipe, arrived))
     }
@@ -359,25 +343,6 @@ impl Pipes {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Pipe> {
         self.slots.iter().filter_map(|slot| slot.pipe.as_ref())
-    }
-
-    /// Messages given to pipes, and messages that pipes have brought, ever.
-    pub(crate) fn carried(&self) -> (u64, u64) {
-        self.iter().fold(self.gone, |(sent, received), pipe| {
-            (sent + pipe.sent(), received + pipe.arrived())
-        })
-    }
-
-    /// Counts messages that were dropped; `id` may name no pipe.
-    #[cold]
-    pub(crate) fn count_dropped(&mut self, id: PipeId, reason: DropReason, messages: u64) {
-        if messages == 0 {
-            return;
-        }
-        self.dropped.add(reason, messages);
-        if let Some(pipe) = self.get(id) {
-            pipe.dropped.get_or_insert_default().add(reason, messages);
-        }
     }
 
     /// Whether one more message fits into the pipe. When not, [`PeerNews::Writable`] or the

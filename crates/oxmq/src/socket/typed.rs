@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::error::{
     BindError, ConnectError, RecvError, SendError, SocketError, UnbindError, WaitError,
 };
+use crate::monitor::Monitor;
 use crate::option::{Opt, OptionError, OptionValue};
 use crate::statistics::Statistics;
 use crate::{Message, SocketType};
@@ -107,6 +108,11 @@ macro_rules! typed {
             /// See [`Socket::statistics`].
             pub fn statistics(&self) -> Statistics {
                 self.0.statistics()
+            }
+
+            /// See [`Socket::monitor`].
+            pub fn monitor(&self) -> Monitor {
+                self.0.monitor()
             }
 
             /// See [`Socket::close`].

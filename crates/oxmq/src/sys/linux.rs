@@ -179,7 +179,8 @@ pub(crate) fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)
             let raw = RawAddr::ipc(ipc)?;
             match bind(&fd, &raw) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(ipc) => {
-                    unlink_ipc(ipc);
+                    // If it stays, `bind` says so.
+                    let _ = unlink_ipc(ipc);
                     bind(&fd, &raw)?;
                 }
                 result => result?,
@@ -191,10 +192,14 @@ pub(crate) fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)
 }
 
 /// Removes the socket file of a listener that is being closed. Abstract names need nothing.
-pub(crate) fn unlink_ipc(ipc: &IpcAddr) {
-    if let IpcAddr::Path(path) = ipc {
-        // Gone already, or no longer ours to remove: either way there is nothing left to do.
-        let _ = fs::remove_file(OsStr::from_bytes(path));
+///
+/// # Errors
+/// The system's; that it is gone already is none.
+pub(crate) fn unlink_ipc(ipc: &IpcAddr) -> io::Result<()> {
+    let IpcAddr::Path(path) = ipc else { return Ok(()) };
+    match fs::remove_file(OsStr::from_bytes(path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

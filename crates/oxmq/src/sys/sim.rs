@@ -95,8 +95,9 @@ pub(crate) fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)
 }
 
 /// See the real face.
-pub(crate) fn unlink_ipc(ipc: &IpcAddr) {
+pub(crate) fn unlink_ipc(ipc: &IpcAddr) -> io::Result<()> {
     with(|world| world.unlink(ipc));
+    Ok(())
 }
 
 /// See the real face.

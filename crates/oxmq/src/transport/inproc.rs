@@ -7,8 +7,10 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::connection::{Peer, Route};
+use crate::monitor::{EventKind, Reason};
 use crate::pattern::Refusal;
 use crate::pipe::{NewestReader, SlotReader, newest, slots};
+use crate::session::{Failure, Rejection};
 use crate::socket::core::{Attached, Core};
 use crate::socket::pipes::{Account, Link, Output, PeerNews, Pipe, PipeId};
 use crate::socket::waiters::Events;
@@ -108,7 +110,9 @@ impl Inproc {
             match names.bound.get(name).and_then(Weak::upgrade) {
                 Some(bound) => Some((bound, far)),
                 None => {
+                    let route = Route::new(&far.endpoint, false);
                     names.unbound.entry(name.to_owned()).or_default().push(far);
+                    core.hub.emit(&route, None, || EventKind::ConnectDelayed);
                     None
                 }
             }
@@ -169,15 +173,18 @@ fn join(binder: &Arc<Core>, mut far: Far) {
     let Far {
         pipe: near_pipe, mut output, input, newest, sndhwm, rcvhwm, identity, endpoint, ..
     } = far;
+    let routes = [
+        route(&endpoint, true, connector.kind, &identity),
+        route(&endpoint, false, binder.kind, b""),
+    ];
     let joined = compatible.then(|| {
         binder.with(|state| {
-            state.check().ok()?;
+            state.check().map_err(|_| Rejection::Closed)?;
             if let Output::Slots(slots) = &mut output {
                 slots.set_hwm(sum(state.options.sndhwm, rcvhwm));
             }
             let link = Link::Inproc(far.connector.clone(), near_pipe);
-            let route = route(&endpoint, true, connector.kind, &identity);
-            let mut pipe = Pipe::new(output, input, link, route);
+            let mut pipe = Pipe::new(output, input, link, routes[0].clone());
             pipe.rcvhwm = sum(sndhwm, state.options.rcvhwm);
             if let Some(newest) = newest {
                 pipe.conflate(newest);
@@ -187,29 +194,45 @@ fn join(binder: &Arc<Core>, mut far: Far) {
             let id = state.pipes.insert(pipe);
             if !state.pattern.attach(&mut state.pipes, id) {
                 state.pipes.remove(id);
-                return None;
+                return Err(Rejection::NoMorePeers);
             }
             if !state.pattern.identified(&mut state.pipes, id) {
                 state.pattern.detach(&mut state.pipes, id);
                 state.pipes.remove(id);
-                return None;
+                return Err(Rejection::IdentityTaken);
             }
             // What was sent before the bind is here already.
             state.notify(Events::IN | Events::OUT | Events::PEERS);
             let hwms = (sum(sndhwm, state.options.rcvhwm), sum(state.options.sndhwm, rcvhwm));
-            Some((id, hwms, state.options.routing_id.clone()))
+            Ok((id, hwms, state.options.routing_id.clone()))
         })
     });
     const NOTHING_TAKEN: Account = Account { taken: 0, left: 0 };
-    let Some((far_pipe, (hwm, rcvhwm), identity)) = joined.flatten() else {
-        connector.ended(near_pipe, NOTHING_TAKEN);
-        return;
+    let refused = |ours: SocketType, theirs: SocketType, rejection| match rejection {
+        Some(rejection) => Reason::of(&Failure::Refused(rejection)),
+        None => Reason::incompatible(ours, theirs),
     };
+    let (far_pipe, (hwm, rcvhwm), identity) = match joined.transpose() {
+        Ok(Some(joined)) => joined,
+        unwanted => {
+            connector.ended(near_pipe, NOTHING_TAKEN);
+            let rejection = unwanted.err();
+            for (core, peer, route) in
+                [(binder, &connector, &routes[0]), (&connector, binder, &routes[1])]
+            {
+                core.hub.emit(route, None, || {
+                    EventKind::HandshakeFailed(refused(core.kind, peer.kind, rejection))
+                });
+            }
+            return;
+        }
+    };
+    let near_route = route(&endpoint, false, binder.kind, &identity);
     let alive = connector.with(|state| {
         let Some(pipe) = state.pipes.get(near_pipe) else { return false };
         pipe.link = Link::Inproc(Arc::downgrade(binder), far_pipe);
         pipe.connected = true;
-        pipe.route = route(&endpoint, false, binder.kind, &identity);
+        pipe.route = near_route.clone();
         if pipe.newest.is_none() {
             pipe.rcvhwm = rcvhwm;
         }
@@ -238,7 +261,12 @@ fn join(binder: &Arc<Core>, mut far: Far) {
     });
     if !alive {
         binder.ended(far_pipe, NOTHING_TAKEN);
+        return;
     }
+    binder.hub.emit(&routes[0], None, || EventKind::Accepted);
+    connector.hub.emit(&near_route, None, || EventKind::Connected);
+    binder.hub.emit(&routes[0], None, || EventKind::HandshakeSucceeded);
+    connector.hub.emit(&near_route, None, || EventKind::HandshakeSucceeded);
 }
 
 /// A route to a socket of this process.

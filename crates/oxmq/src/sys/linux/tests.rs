@@ -45,7 +45,7 @@ fn pair(addr: &SockAddr) -> (Fd, Fd) {
     wait_for(client.raw(), Interest::WRITE);
     socket_error(&client).unwrap();
     if let SockAddr::Ipc(ipc) = &actual {
-        unlink_ipc(ipc);
+        unlink_ipc(ipc).unwrap();
     }
     (client, server)
 }
@@ -83,7 +83,7 @@ fn descriptors_do_not_block_nor_survive_exec() {
         let (client, server) = pair(addr);
         let (listener, actual) = listen(addr, 8).unwrap();
         if let SockAddr::Ipc(ipc) = &actual {
-            unlink_ipc(ipc);
+            unlink_ipc(ipc).unwrap();
         }
         let (epoll, event, timer) =
             (Epoll::new().unwrap(), EventFd::new().unwrap(), TimerFd::new().unwrap());
@@ -190,7 +190,7 @@ fn a_full_queue_refuses_over_ipc() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     drop(listener);
     let SockAddr::Ipc(path) = &actual else { panic!() };
-    unlink_ipc(path);
+    unlink_ipc(path).unwrap();
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn nothing_to_accept() {
         let (listener, actual) = listen(addr, 8).unwrap();
         assert_eq!(accept(&listener).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         if let SockAddr::Ipc(ipc) = &actual {
-            unlink_ipc(ipc);
+            unlink_ipc(ipc).unwrap();
         }
     });
 }
@@ -210,7 +210,7 @@ fn an_address_in_use() {
         let (_listener, actual) = listen(addr, 8).unwrap();
         assert_eq!(listen(&actual, 8).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         if let SockAddr::Ipc(ipc) = &actual {
-            unlink_ipc(ipc);
+            unlink_ipc(ipc).unwrap();
         }
     });
     let name = ipc(&format!("@oxmq-{:x}", random_u64()));
@@ -224,12 +224,12 @@ fn a_stale_socket_file_is_taken_over_another_file_is_not() {
     let addr = SockAddr::Ipc(path.clone());
     drop(listen(&addr, 8).unwrap());
     let (_listener, _) = listen(&addr, 8).unwrap();
-    unlink_ipc(&path);
+    unlink_ipc(&path).unwrap();
 
     fs::write(path.to_string(), "precious").unwrap();
     assert_eq!(listen(&addr, 8).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     assert_eq!(fs::read(path.to_string()).unwrap(), b"precious");
-    unlink_ipc(&path);
+    unlink_ipc(&path).unwrap();
 }
 
 #[test]

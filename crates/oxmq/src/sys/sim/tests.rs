@@ -120,7 +120,7 @@ fn refused_and_in_use() {
     assert_eq!(get(&waiting.0).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     let (_listener, _) = listen(&addr, 1).unwrap();
     let SockAddr::Ipc(path) = &addr else { panic!() };
-    unlink_ipc(path);
+    unlink_ipc(path).unwrap();
     assert_eq!(ipc_names(), [""; 0]);
 
     let (_all, actual) = listen(&tcp("0.0.0.0:80"), 1).unwrap();
