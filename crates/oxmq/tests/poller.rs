@@ -263,17 +263,18 @@ fn one_thread_waits_at_a_time() {
     let (pull, push) = (Pull::new(&context).unwrap(), Push::new(&context).unwrap());
     push.connect(&pull.bind("inproc://busy").unwrap()).unwrap();
     poller.add(&pull, Events::IN, 1).unwrap();
-    thread::scope(|scope| {
-        scope.spawn(|| assert_eq!(wait(&poller, Some(LONG)), [(1, Events::IN)]));
-        // One of the two finds the other there.
-        loop {
-            match poller.wait(&mut Vec::new(), NOW) {
-                Err(PollerError::Busy) => break,
-                Ok(0) => thread::yield_now(),
-                other => panic!("{other:?}"),
-            }
+    // One of the two finds the other there, and helps it out.
+    let either = || match poller.wait(&mut Vec::new(), Some(LONG)) {
+        Err(PollerError::Busy) => {
+            push.send("x").unwrap();
+            1
         }
-        push.send("x").unwrap();
+        Ok(1) => 2,
+        other => panic!("{other:?}"),
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(either);
+        assert_eq!(either() + other.join().unwrap(), 3);
     });
 }
 
@@ -419,6 +420,7 @@ fn many_threads_use_what_a_poller_waits_for() {
                     thread::yield_now();
                 }
             });
+            let done = Done(&done);
             let mut events = Vec::new();
             while received.load(Ordering::SeqCst) < all {
                 // The thief may take the last one.
@@ -434,7 +436,7 @@ fn many_threads_use_what_a_poller_waits_for() {
                     }
                 }
             }
-            done.store(true, Ordering::SeqCst);
+            drop(done);
             stolen = thief.join().unwrap();
         });
         for sender in 0..SENDERS as u64 {
@@ -471,9 +473,9 @@ fn a_signal_ends_a_wait() {
                     process::pause(Duration::from_millis(1));
                 }
             });
+            let _ended = Done(&ended);
             let error = poller.wait(&mut Vec::new(), None).unwrap_err();
             assert!(matches!(error, PollerError::Interrupted), "{error}");
-            ended.store(true, Ordering::SeqCst);
         });
     }
 }
@@ -498,6 +500,8 @@ fn a_forked_child_cannot_use_its_parents_poller() {
                 poller.remove(&pulls[1]).unwrap();
             }
         });
+        // However this ends, the threads end.
+        let _done = Done(&done);
         for _ in 0..100 {
             // SAFETY: the child uses nothing that another thread may hold, but for what the
             // library sees to, and the allocator, which the system's C library sees to.
@@ -522,6 +526,13 @@ fn a_forked_child_cannot_use_its_parents_poller() {
             assert_eq!(unsafe { libc::waitpid(id, &mut status, 0) }, id);
             assert_eq!(status, 0);
         }
-        done.store(true, Ordering::SeqCst);
     });
+}
+
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
