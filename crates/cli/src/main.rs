@@ -1,13 +1,15 @@
 //! The `oxmq` command: `demo` carries real input through every pattern between real processes,
 //! `bench` measures the library, beside any `libzmq.so.5` if asked; `push`, `sub` and the other
-//! types of sockets send and receive from a shell.
+//! types of sockets send and receive from a shell; `device` stands between others.
 
 mod bench;
 mod demo;
+mod device;
+mod manual;
 mod parts;
 mod sockets;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use oxmq::SocketType;
 use std::process::ExitCode;
 
@@ -57,6 +59,20 @@ enum Command {
     /// XSUB: as SUB; lines go to the publishers
     #[command(name = "xsub")]
     XSub(sockets::Args),
+    /// Pass messages on between others: queue, forwarder or streamer
+    ///
+    /// Runs until SIGINT or SIGTERM, and its status is then 0; a second signal, while what was
+    /// passed on still leaves, ends it at once, with status 1. With --statistics it prints a line of
+    /// figures at each interval and one at its end.
+    Device(device::Args),
+    /// Print what makes a shell complete this command's arguments
+    ///
+    /// For bash: source <(oxmq completions bash)
+    Completions(manual::CompletionsArgs),
+    /// Print a page of the manual, to be read by man
+    ///
+    /// For instance: oxmq manual device | man -l -
+    Manual(manual::ManualArgs),
     /// One process of a demo; started by `demo`
     #[command(hide = true)]
     DemoPart(demo::PartArgs),
@@ -80,6 +96,9 @@ fn main() -> ExitCode {
         Command::Pair(args) => sockets::run(SocketType::Pair, args),
         Command::XPub(args) => sockets::run(SocketType::XPub, args),
         Command::XSub(args) => sockets::run(SocketType::XSub, args),
+        Command::Device(args) => device::run(args),
+        Command::Completions(args) => manual::completions(Cli::command(), args),
+        Command::Manual(args) => manual::manual(Cli::command(), args),
         Command::DemoPart(args) => demo::run_part(args),
         Command::BenchPart(args) => bench::run_part(args),
     };

@@ -268,9 +268,172 @@ fn wrong_uses_are_named() {
         (&["pull", "--bind", "carrier-pigeon://x"], "carrier-pigeon"),
         (&["push", "--connect", "tcp://127.0.0.1:1", "--subscribe", "x"], "--subscribe"),
         (&["req", "--connect", "tcp://127.0.0.1:1", "--echo"], "--echo"),
+        (&["device", "queue", "--front-bind", "tcp://*:*"], "--back-bind"),
+        (&["device", "queue", "--back-bind", "tcp://*:*"], "--front-bind"),
+        (&["device", "violin"], "forwarder"),
+        (&["device", "queue", "--front-bind", "x", "--back-bind", "tcp://*:*"], "x"),
     ] {
         let output = run(args);
         assert!(!output.status.success());
         assert!(text(&output.stderr).contains(reason), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+/// A device whose sides are bound to endpoints of this test's own, and what it says of itself.
+fn device(kind: &str, sides: &[(&str, &str)], more: &[&str]) -> Running {
+    let mut args = vec!["device", kind];
+    args.extend(sides.iter().flat_map(|(option, endpoint)| [*option, *endpoint]));
+    args.extend(more);
+    let mut running = Running::start(&args);
+    let mut said = BufReader::new(running.0.stderr.take().unwrap());
+    for _ in sides.iter().filter(|(option, _)| option.ends_with("bind")) {
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains(" bound to "), "{line}");
+    }
+    running
+}
+
+/// Ends a device by a signal; what it printed.
+fn interrupt(running: Running, signal: &str) -> String {
+    let id = running.0.id().to_string();
+    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    running.end()
+}
+
+#[test]
+fn a_queue_passes_requests_and_counts_them() {
+    let (front, back, copies) = (endpoint("q-front"), endpoint("q-back"), endpoint("q-copies"));
+    let queue = device(
+        "queue",
+        &[("--front-bind", &front), ("--back-bind", &back)],
+        &["--statistics", "0.02", "--capture", &copies],
+    );
+    let service = Running::start(&["rep", "--connect", &back, "--echo", "--count", "2"]);
+    let mut client = Running::start(&["req", "--connect", &front]);
+    client.say("a\nbc\n");
+    assert_eq!(client.end(), "a\nbc\n");
+    assert_eq!(service.end(), "a\nbc\n");
+    let printed = interrupt(queue, "-INT");
+    let last = printed.lines().last().unwrap();
+    assert!(last.contains("front to back: 2 messages in, 2 out"), "{printed}");
+    assert!(last.contains("back to front: 2 messages in, 2 out"), "{printed}");
+    assert!(last.ends_with("(in all)"), "{printed}");
+}
+
+#[test]
+fn a_forwarder_joins_publishers_it_connects_to() {
+    let (front, back, copies) = (endpoint("f-front"), endpoint("f-back"), endpoint("f-copies"));
+    let forwarder = device(
+        "forwarder",
+        &[("--front-connect", &front), ("--back-bind", &back), ("--capture", &copies)],
+        &[],
+    );
+    let copy = Running::start(&["sub", "--connect", &copies, "--count", "1"]);
+    let sub = Running::start(&["sub", "--connect", &back, "--subscribe", "news", "--count", "1"]);
+    // Published until both have heard it: nobody says when a subscription has come through.
+    let mut publisher = Running::start(&["pub", "--bind", &front]);
+    let mut both = [sub, copy];
+    assert!(eventually(|| {
+        publisher.say("weather\nnews of the day\n");
+        std::thread::sleep(Duration::from_millis(5));
+        both.iter_mut().all(|sub| sub.0.try_wait().unwrap().is_some())
+    }));
+    let [sub, copy] = both;
+    assert_eq!(sub.end(), "news of the day\n");
+    // First of all the subscription passed.
+    assert!(["\u{1}news\n", "news of the day\n"].contains(&&*copy.end()));
+    assert_eq!(interrupt(forwarder, "-TERM"), "");
+}
+
+#[test]
+fn a_streamer_has_several_endpoints_a_side() {
+    let [one, other, back] = ["s-one", "s-other", "s-back"].map(endpoint);
+    let streamer = device(
+        "streamer",
+        &[("--front-bind", &one), ("--front-bind", &other), ("--back-bind", &back)],
+        &[],
+    );
+    let pull = Running::start(&["pull", "--connect", &back, "--count", "2"]);
+    for at in [&one, &other] {
+        let mut push = Running::start(&["push", "--connect", at]);
+        push.say("task\n");
+        push.end();
+    }
+    assert_eq!(pull.end(), "task\ntask\n");
+    assert_eq!(interrupt(streamer, "-TERM"), "");
+}
+
+#[test]
+fn every_shell_completes_every_subcommand() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completions", shell]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let script = text(&output.stdout);
+        for word in ["device", "forwarder", "front-bind", "subscribe"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    // What it does, where the shell is there.
+    let script = "source <(\"$0\" completions bash); COMP_WORDS=(oxmq device str); COMP_CWORD=2; \
+                  _oxmq oxmq str device; echo \"${COMPREPLY[@]}\"";
+    let bash = Command::new("bash").args(["-c", script, env!("CARGO_BIN_EXE_oxmq")]).output();
+    assert_eq!(text(&bash.unwrap().stdout), "streamer\n");
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_subcommand() {
+    let page = run(&["manual"]);
+    assert!(page.status.success());
+    assert!(text(&page.stdout).contains(".TH oxmq 1"), "{}", text(&page.stdout));
+    let page = text(&run(&["manual", "device"]).stdout);
+    for word in ["oxmq device", "front\\-bind", "SIGTERM", "streamer"] {
+        assert!(page.contains(word), "{word}: {page}");
+    }
+    let folder = std::env::temp_dir().join(format!("oxmq-manual-{}", std::process::id()));
+    let output = run(&["manual", "--all", folder.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mut pages: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|page| page.unwrap().file_name().into_string().unwrap())
+        .collect();
+    pages.sort();
+    fs::remove_dir_all(&folder).unwrap();
+    assert!(pages.contains(&"oxmq.1".into()) && pages.contains(&"oxmq-push.1".into()), "{pages:?}");
+    assert!(!pages.iter().any(|page| page.contains("part")), "{pages:?}");
+    let unknown = run(&["manual", "flute"]);
+    assert!(!unknown.status.success() && text(&unknown.stderr).contains("flute"));
+}
+
+/// Every subcommand and every argument says what it is for.
+#[test]
+fn help_explains_everything() {
+    let help = text(&run(&["--help"]).stdout);
+    let commands = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let names: Vec<&str> = commands
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' ') && !line.is_empty())
+        .map(|line| {
+            let (name, what) = line.split_once(' ').unwrap_or((line, ""));
+            assert!(what.trim().len() > 10, "{name} is not explained");
+            name
+        })
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        let help = text(&run(&[name, "--help"]).stdout);
+        let lines: Vec<&str> = help.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            if line.trim_start().starts_with("--") || line.trim_start().starts_with('-') {
+                let here = line
+                    .trim_start()
+                    .split_once("  ")
+                    .is_some_and(|(_, what)| !what.trim().is_empty());
+                let below = lines.get(at + 1).is_some_and(|next| next.starts_with("          "));
+                assert!(here || below, "oxmq {name}: {line}");
+            }
+        }
     }
 }

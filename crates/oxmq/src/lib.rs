@@ -12,6 +12,8 @@ mod block;
 mod connection;
 #[cfg(not(loom))]
 mod context;
+#[cfg(not(loom))]
+mod device;
 mod drive;
 #[cfg(not(loom))]
 mod endpoint;
@@ -54,6 +56,7 @@ pub use message::{INLINE_BYTES_MAX, Message};
 pub use {
     connection::{Connection, Peer},
     context::Context,
+    device::Device,
     endpoint::{Endpoint, EndpointError, EndpointErrorKind, Host, IpcPath, Port, TcpEndpoint},
     error::*,
     monitor::Monitor,
