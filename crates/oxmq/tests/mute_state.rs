@@ -44,9 +44,8 @@ struct Row {
 
 /// Both ends of a pipe, in messages.
 const MARK: i32 = 2;
-/// Few of these fill the kernel's buffers, which are made small.
+/// Few of these fill the kernel's buffers, which are made small (but tcp crawls through smaller ones).
 const BODY_BYTES: usize = 16 << 10;
-const BUFFER_BYTES: i32 = 4096;
 /// More than the queues and the kernel hold, for types that drop.
 const FLOOD: u32 = 200;
 /// Who takes nothing for so long is mute.
@@ -396,9 +395,9 @@ fn bare_peer(context: &Context, row: &Row) -> Socket {
 fn small(context: &Context, kind: SocketType) -> Socket {
     let socket = context.socket(kind).unwrap();
     socket.set(LINGER, 0).unwrap();
-    for (mark, buffer) in [(SNDHWM, SNDBUF), (RCVHWM, RCVBUF)] {
+    for (mark, buffer, bytes) in [(SNDHWM, SNDBUF, 16 << 10), (RCVHWM, RCVBUF, 64 << 10)] {
         socket.set(mark, MARK).unwrap();
-        socket.set(buffer, BUFFER_BYTES).unwrap();
+        socket.set(buffer, bytes).unwrap();
     }
     socket
 }
