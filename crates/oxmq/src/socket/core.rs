@@ -359,10 +359,7 @@ impl Core {
 
     /// The pipe has input, and its reader had gone to sleep.
     pub(crate) fn readable(&self, id: PipeId) {
-        self.with(|state| {
-            state.pattern.readable(id);
-            state.notify(Events::IN);
-        });
+        self.with(|state| state.readable(id));
     }
 
     /// The pipe has room, and its writer waited for it.
@@ -588,6 +585,16 @@ impl State {
         self.kicked_at = Instant::from_ns(0);
         // Several messages may have come with one notification: it is passed on.
         if !self.waiters.is_empty() && self.pattern.may_have_input() {
+            self.notify(Events::IN);
+        }
+    }
+
+    /// As [`Core::readable`].
+    pub(crate) fn readable(&mut self, id: PipeId) {
+        if self.pattern.discards_input() {
+            self.pipes.discard_input(id);
+        } else {
+            self.pattern.readable(id);
             self.notify(Events::IN);
         }
     }

@@ -507,6 +507,14 @@ impl Pipes {
         read
     }
 
+    /// Reads what another socket of this process has sent to one that does not receive.
+    pub(crate) fn discard_input(&mut self, id: PipeId) {
+        let mut part = Message::new();
+        while self.read(id, &mut part) {
+            self.after.free(part.take());
+        }
+    }
+
     /// Whether the pipe holds a message; as [`Pipes::read`] when it does not.
     pub(crate) fn has_input(&mut self, id: PipeId) -> bool {
         let Some(pipe) = self.get(id) else { return false };

@@ -254,9 +254,9 @@ fn join(binder: &Arc<Core>, mut far: Far) {
             state.pipes.after.tell(&Arc::downgrade(binder), far_pipe, news);
         }
         // Input may have come before this end knew of it, and output before the other end did.
-        state.pattern.readable(near_pipe);
+        state.readable(near_pipe);
         state.pipes.after.tell(&Arc::downgrade(binder), far_pipe, PeerNews::Readable);
-        state.notify(Events::IN | Events::OUT | Events::PEERS);
+        state.notify(Events::OUT | Events::PEERS);
         true
     });
     if !alive {
