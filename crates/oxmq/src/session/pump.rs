@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oxmq_zmtp::wire::command::legacy_subscription;
-use oxmq_zmtp::{Decoded, Event, ProtocolError};
+use oxmq_zmtp::{Decoded, Event};
 
 use super::receive_buffer::INLINE_BYTES_MAX;
 use super::{Conflation, Failure, Inner, LargeBody, Phase, Session, WRITE_BYTES};
@@ -64,12 +64,11 @@ impl Session {
         inner.wants_attention || (inner.closing && inner.is_flushed())
     }
 
-    /// A peer that does not go with this socket is to learn why: this end's READY, if it has not
-    /// left yet, says so.
+    /// A peer that does not go with this socket is to learn why: the rest of this end's greeting and
+    /// its READY, if they have not left yet, say so. "A peer that reads a full greeting MUST also
+    /// send a full greeting."
     fn say_what_this_is(&self, inner: &mut Inner, failure: &Failure) {
-        let Failure::Protocol(ProtocolError::IncompatibleSocketType { .. }) = failure else {
-            return;
-        };
+        let (Phase::Handshake(_), Failure::Protocol(_)) = (&inner.phase, failure) else { return };
         self.gather_control(inner);
         // What cannot be written at once is not.
         let _ = inner.write_some(&mut Vec::new());
