@@ -64,7 +64,7 @@ pub use {
     proxy::{Passed, Proxy, ProxyError, ProxyStatistics},
     socket::{
         Dealer, Events, Pair, PollItem, Poller, PollerError, PollerEvent, Publisher, Pull, Push,
-        Recv, RecvMultipart, Reply, Request, Router, Send, Socket, Subscriber, XPublisher,
+        Ready, Recv, RecvMultipart, Reply, Request, Router, Send, Socket, Subscriber, XPublisher,
         XSubscriber, poll,
     },
     statistics::{DropReason, Dropped, PipeStatistics, Statistics},

@@ -271,7 +271,7 @@ impl Wire {
                     if waiter == 0 {
                         waiter = state.waiters.new_id();
                     }
-                    state.waiters.register_task(waiter, Events::OUT, &self.waker);
+                    state.waiters.register_task(waiter, Events::OUT, true, &self.waker);
                 } else if waiter != 0 {
                     state.end_wait(waiter, Events::OUT);
                     waiter = 0;

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::core::{Core, State};
-use super::{recv_refusal, send_refusal};
+use super::{recv_refusal, send_refusal, wait_refusal};
 use crate::Message;
-use crate::error::{RecvError, SendError};
+use crate::error::{RecvError, SendError, WaitError};
 use crate::pattern::Refusal;
 use crate::socket::waiters::Events;
 
@@ -15,7 +15,15 @@ use crate::socket::waiters::Events;
 struct Registered<'a> {
     core: &'a Core,
     events: Events,
+    /// As in `Waiter`.
+    takes: bool,
     id: u64,
+}
+
+impl<'a> Registered<'a> {
+    fn new(core: &'a Core, events: Events, takes: bool) -> Registered<'a> {
+        Registered { core, events, takes, id: 0 }
+    }
 }
 
 impl Registered<'_> {
@@ -25,14 +33,14 @@ impl Registered<'_> {
         context: &mut Context<'_>,
         mut attempt: impl FnMut(&mut State) -> Result<T, Refusal>,
     ) -> Poll<Result<T, Refusal>> {
-        let (core, events) = (self.core, self.events);
+        let (core, events, takes) = (self.core, self.events, self.takes);
         let tried = core.retry_after_resume(|state| {
             let tried = attempt(state);
             if let Err(Refusal::Again) = tried {
                 if self.id == 0 {
                     self.id = state.waiters.new_id();
                 }
-                state.waiters.register_task(self.id, events, context.waker());
+                state.waiters.register_task(self.id, events, takes, context.waker());
             }
             tried
         });
@@ -68,7 +76,7 @@ pub struct Send<'a> {
 
 impl<'a> Send<'a> {
     pub(super) fn new(core: &'a Core, parts: Vec<Message>) -> Send<'a> {
-        Send { waiting: Registered { core, events: Events::OUT, id: 0 }, parts }
+        Send { waiting: Registered::new(core, Events::OUT, true), parts }
     }
 }
 
@@ -89,7 +97,7 @@ pub struct Recv<'a>(Registered<'a>);
 
 impl<'a> Recv<'a> {
     pub(super) fn new(core: &'a Core) -> Recv<'a> {
-        Recv(Registered { core, events: Events::IN, id: 0 })
+        Recv(Registered::new(core, Events::IN, true))
     }
 }
 
@@ -109,7 +117,7 @@ pub struct RecvMultipart<'a>(Registered<'a>);
 
 impl<'a> RecvMultipart<'a> {
     pub(super) fn new(core: &'a Core) -> RecvMultipart<'a> {
-        RecvMultipart(Registered { core, events: Events::IN, id: 0 })
+        RecvMultipart(Registered::new(core, Events::IN, true))
     }
 }
 
@@ -118,5 +126,30 @@ impl Future for RecvMultipart<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.get_mut().0.poll(context, State::recv_multipart).map_err(recv_refusal)
+    }
+}
+
+/// The future of [`Socket::ready_async`](super::Socket::ready_async).
+#[must_use = "futures do nothing unless awaited"]
+pub struct Ready<'a>(Registered<'a>);
+
+impl<'a> Ready<'a> {
+    pub(super) fn new(core: &'a Core, wanted: Events) -> Ready<'a> {
+        Ready(Registered::new(core, wanted, false))
+    }
+}
+
+impl Future for Ready<'_> {
+    type Output = Result<Events, WaitError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let waiting = &mut self.get_mut().0;
+        let wanted = waiting.events;
+        let found = waiting.poll(context, |state| {
+            state.check()?;
+            let events = state.pattern.events(&mut state.pipes).and(wanted);
+            if events.is_empty() { Err(Refusal::Again) } else { Ok(events) }
+        });
+        found.map_err(wait_refusal)
     }
 }

@@ -35,7 +35,7 @@ use crate::sys::{self, Instant};
 use crate::transport;
 use crate::{Message, SocketType};
 
-pub use future::{Recv, RecvMultipart, Send};
+pub use future::{Ready, Recv, RecvMultipart, Send};
 pub use poll::{PollItem, poll};
 pub use poller::{Poller, PollerError, PollerEvent};
 pub use typed::{
@@ -383,6 +383,47 @@ impl Socket {
     /// Receives a whole message when there is one.
     pub fn recv_multipart_async(&self) -> RecvMultipart<'_> {
         RecvMultipart::new(&self.core)
+    }
+
+    /// Waits for any of the `wanted` events, and says which it is. Whoever then acts may find that
+    /// another was quicker.
+    ///
+    /// ```
+    /// use oxmq::{Context, Events, Pull, Push};
+    /// # fn block_on<T>(future: impl Future<Output = T>) -> T {
+    /// #     struct Unpark(std::thread::Thread);
+    /// #     impl std::task::Wake for Unpark {
+    /// #         fn wake(self: std::sync::Arc<Self>) {
+    /// #             self.0.unpark();
+    /// #         }
+    /// #     }
+    /// #     let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     loop {
+    /// #         let poll = future.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+    /// #         if let std::task::Poll::Ready(value) = poll {
+    /// #             return value;
+    /// #         }
+    /// #         std::thread::park();
+    /// #     }
+    /// # }
+    /// let context = Context::new();
+    /// let pull = Pull::new(&context)?;
+    /// pull.bind("inproc://ready")?;
+    /// let push = Push::new(&context)?;
+    /// push.connect("inproc://ready")?;
+    /// let sender = std::thread::spawn(move || push.send("now"));
+    /// // On any executor: pull.as_ref().ready_async(Events::IN).await
+    /// assert_eq!(block_on(pull.as_ref().ready_async(Events::IN))?, Events::IN);
+    /// assert_eq!(&pull.try_recv()?[..], b"now");
+    /// # sender.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`WaitError::Terminated`] or [`WaitError::Closed`].
+    pub fn ready_async(&self, wanted: Events) -> Ready<'_> {
+        Ready::new(&self.core, wanted)
     }
 
     /// What can be done now without waiting.

@@ -128,8 +128,8 @@ impl Waiters {
     }
 
     /// Registers a task, or arms it again with its present waker.
-    pub(crate) fn register_task(&mut self, id: u64, events: Events, waker: &Waker) {
-        self.arm(id, events, true, || Wake::Task(waker.clone()));
+    pub(crate) fn register_task(&mut self, id: u64, events: Events, takes: bool, waker: &Waker) {
+        self.arm(id, events, takes, || Wake::Task(waker.clone()));
         if let Some(waiter) = self.list.iter_mut().find(|waiter| waiter.id == id)
             && let Wake::Task(old) = &mut waiter.wake
             && !old.will_wake(waker)
