@@ -18,6 +18,8 @@ pub(super) struct XPub {
     input: FairQueue,
     /// Subscriptions to be received, and who sent them.
     news: VecDeque<(PipeId, Message)>,
+    /// What `news` takes in memory.
+    news_bytes: usize,
     /// XPUB_MANUAL: whose news was received last; `subscribe` is for them.
     speaker: PipeId,
     /// A message of peers is being received.
@@ -35,6 +37,10 @@ struct XPubOptions {
     welcome: Vec<u8>,
 }
 
+/// How much news may wait. Nobody has to receive it, so that a peer who subscribes and cancels for
+/// ever would fill the memory; the one who brings more is disconnected. Arbitrary.
+const NEWS_BYTES_MAX: usize = 64 << 20;
+
 const SUBSCRIBE: u8 = 1;
 const CANCEL: u8 = 0;
 
@@ -45,6 +51,7 @@ impl Default for XPub {
             out: FanOut::default(),
             input: FairQueue::default(),
             news: VecDeque::new(),
+            news_bytes: 0,
             speaker: PipeId::NOWHERE,
             in_message: false,
             options: XPubOptions::default(),
@@ -57,7 +64,28 @@ impl XPub {
         let mut message = Vec::with_capacity(1 + prefix.len());
         message.push(what);
         message.extend_from_slice(prefix);
+        self.news_bytes += news_bytes(&message);
         self.news.push_back((pipe, message.into()));
+    }
+
+    fn hear(&mut self, pipe: PipeId, add: bool, prefix: &[u8]) {
+        let what = if add { SUBSCRIBE } else { CANCEL };
+        if self.options.manual {
+            return self.tell(pipe, what, prefix);
+        }
+        let before = self.subscriptions.holders(prefix);
+        if add {
+            self.subscriptions.insert_once(prefix, pipe);
+        } else {
+            self.subscriptions.remove(prefix, pipe);
+        }
+        let after = self.subscriptions.holders(prefix);
+        // News is what changes whether anybody wants the prefix.
+        let news = (before == 0) != (after == 0);
+        let repeats = if add { self.options.verbose } else { self.options.verboser };
+        if news || repeats {
+            self.tell(pipe, what, prefix);
+        }
     }
 
     fn choose(&mut self, pipes: &mut Pipes, part: &Message) {
@@ -74,6 +102,9 @@ impl XPub {
 
     /// The peer's subscriptions end with it.
     fn forget(&mut self, pipe: PipeId) {
+        if cfg!(oxmq_mutation = "sim_lasting_subscription") {
+            return;
+        }
         let prefixes = self.subscriptions.prefixes_of(pipe);
         self.subscriptions.remove_key(pipe);
         for prefix in prefixes {
@@ -82,6 +113,10 @@ impl XPub {
             }
         }
     }
+}
+
+fn news_bytes(message: &[u8]) -> usize {
+    size_of::<(PipeId, Message)>() + message.len()
 }
 
 impl Pattern for XPub {
@@ -128,6 +163,7 @@ impl Pattern for XPub {
         if !self.in_message
             && let Some((from, message)) = self.news.pop_front()
         {
+            self.news_bytes -= news_bytes(&message);
             self.speaker = from;
             *into = message;
             return Ok(());
@@ -166,23 +202,11 @@ impl Pattern for XPub {
         Ok(())
     }
 
-    fn peer_subscription(&mut self, _: &mut Pipes, pipe: PipeId, add: bool, prefix: &[u8]) {
-        let what = if add { SUBSCRIBE } else { CANCEL };
-        if self.options.manual {
-            return self.tell(pipe, what, prefix);
-        }
-        let before = self.subscriptions.holders(prefix);
-        if add {
-            self.subscriptions.insert_once(prefix, pipe);
-        } else {
-            self.subscriptions.remove(prefix, pipe);
-        }
-        let after = self.subscriptions.holders(prefix);
-        // News is what changes whether anybody wants the prefix.
-        let news = (before == 0) != (after == 0);
-        let repeats = if add { self.options.verbose } else { self.options.verboser };
-        if news || repeats {
-            self.tell(pipe, what, prefix);
+    fn peer_subscription(&mut self, pipes: &mut Pipes, pipe: PipeId, add: bool, prefix: &[u8]) {
+        self.hear(pipe, add, prefix);
+        if self.news_bytes > NEWS_BYTES_MAX {
+            self.detach(pipes, pipe);
+            pipes.end(pipe);
         }
     }
 
