@@ -9,16 +9,42 @@ use std::fs;
 /// Enough to find what two threads can do to each other in a test of a few steps, in minutes.
 pub const LOOM_PREEMPTIONS: u32 = 2;
 
-/// Names of `cfg(oxmq_mutation = "…")` in the modules that loom checks, one a line: each a defect
-/// that it must find.
-const MUTATIONS: &str = "crates/oxmq/loom-mutations.txt";
+/// How many simulated seeds a planted defect may take to be found.
+const SIM_SEEDS_MAX: u64 = 10_000;
+
+/// Tests that must notice planted defects.
+struct Suite {
+    name: &'static str,
+    /// Names of `cfg(oxmq_mutation = "…")`, one a line: each a defect.
+    mutations: &'static str,
+    rustflags: &'static str,
+    /// The run that must be clean without them, and the one that must not with one of them.
+    unbroken: fn(&str) -> Invocation,
+    broken: fn(&str) -> Invocation,
+}
+
+const SUITES: [Suite; 2] = [
+    Suite {
+        name: "loom",
+        mutations: "crates/oxmq/loom-mutations.txt",
+        rustflags: "--cfg loom",
+        unbroken: |flags| loom_with(flags, "mutants", LOOM_PREEMPTIONS),
+        broken: |flags| loom_with(flags, "mutants", LOOM_PREEMPTIONS),
+    },
+    Suite {
+        name: "sim",
+        mutations: "crates/sim/mutations.txt",
+        rustflags: "--cfg oxmq_sim",
+        unbroken: |flags| sim_with(flags, "sim-mutants"),
+        broken: |flags| {
+            sim_with(flags, "sim-mutants").env("OXMQ_SIM_SEEDS", SIM_SEEDS_MAX.to_string())
+        },
+    },
+];
 
 /// Runs the simulator's tests.
 pub fn sim(seeds: Option<u64>, seed: Option<u64>) -> Result<Outcome> {
-    let mut invocation =
-        Invocation::cargo(&["test", "--package", "oxmq-sim", "--release", "--no-fail-fast"])
-            .args(&["--target-dir", &target_dir("sim")])
-            .env("RUSTFLAGS", "--cfg oxmq_sim");
+    let mut invocation = sim_with("--cfg oxmq_sim", "sim");
     for (name, value) in [("OXMQ_SIM_SEEDS", seeds), ("OXMQ_SIM_SEED", seed)] {
         if let Some(value) = value {
             invocation = invocation.env(name, value.to_string());
@@ -27,33 +53,48 @@ pub fn sim(seeds: Option<u64>, seed: Option<u64>) -> Result<Outcome> {
     Ok(invocation.run()?.with_tests())
 }
 
+fn sim_with(rustflags: &str, dir: &str) -> Invocation {
+    Invocation::cargo(&["test", "--package", "oxmq-sim", "--release", "--no-fail-fast"])
+        .args(&["--target-dir", &target_dir(dir)])
+        .env("RUSTFLAGS", rustflags)
+}
+
 /// Model-checks the lock-free modules as they are.
 pub fn loom(preemptions: u32) -> Result<Outcome> {
     Ok(loom_with("--cfg loom", "loom", preemptions).run()?.with_tests())
 }
 
-/// Breaks the lock-free modules, one way after the other; each must make a model fail.
-pub fn mutants() -> Result<()> {
-    let list = fs::read_to_string(root().join(MUTATIONS)).context(MUTATIONS)?;
+/// Plants defects, one after the other; a test of the suite (loom or sim; none is both) must find
+/// each.
+pub fn mutants(suite: Option<&str>) -> Result<()> {
+    let wanted = |it: &&Suite| suite.is_none_or(|name| name == it.name);
+    let suites: Vec<&Suite> = SUITES.iter().filter(wanted).collect();
+    ensure!(!suites.is_empty(), "no such suite; there are loom and sim");
+    suites.into_iter().try_for_each(mutants_of)
+}
+
+fn mutants_of(suite: &Suite) -> Result<()> {
+    let Suite { name, mutations: path, rustflags, .. } = suite;
+    let list = fs::read_to_string(root().join(path)).context(*path)?;
     let mutations: Vec<&str> =
         list.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    ensure!(!mutations.is_empty(), "{MUTATIONS} is empty");
+    ensure!(!mutations.is_empty(), "{path} is empty");
     let mut survivors = Vec::new();
     // What fails unbroken would seem to find everything.
-    loom_with("--cfg loom", "mutants", LOOM_PREEMPTIONS)
+    (suite.unbroken)(rustflags)
         .quiet()
         .run()?
         .with_tests()
-        .check("loom, unbroken,")?;
+        .check(&format!("{name}, unbroken,"))?;
     for mutation in &mutations {
-        let flags = format!("--cfg loom --cfg oxmq_mutation=\"{mutation}\"");
-        loom_with(&flags, "mutants", LOOM_PREEMPTIONS)
+        let flags = format!("{rustflags} --cfg oxmq_mutation=\"{mutation}\"");
+        (suite.broken)(&flags)
             .args(&["--no-run"])
             .quiet()
             .run()?
             .check(&format!("building with {mutation}"))?;
         // A model that fails may abort before it counts: the status says it, not the counts.
-        let found = !loom_with(&flags, "mutants", LOOM_PREEMPTIONS).quiet().run()?.success;
+        let found = !(suite.broken)(&flags).quiet().run()?.success;
         println!("{mutation}: {}", if found { "found" } else { "NOT FOUND" });
         if !found {
             survivors.push(*mutation);
@@ -62,7 +103,7 @@ pub fn mutants() -> Result<()> {
     if !survivors.is_empty() {
         bail!("not found: {}", survivors.join(", "));
     }
-    println!("{} mutations, each found", mutations.len());
+    println!("{name}: {} mutations, each found", mutations.len());
     Ok(())
 }
 

@@ -40,8 +40,12 @@ mod flags {
                 /// How many preemptions per execution (default 2)
                 optional --preemptions count: u32
             }
-            /// Break the lock-free modules in listed ways; the model checker must notice each
-            cmd mutants {}
+            /// Plant listed defects, one after the other; the model checker or the simulator must
+            /// notice each
+            cmd mutants {
+                /// Only those for loom, or for sim
+                optional suite: String
+            }
             /// Run the tests under a sanitizer; needs the nightly toolchain
             cmd sanitize {
                 /// address or thread
@@ -80,7 +84,7 @@ fn run(flags: flags::Xtask) -> Result<ExitCode> {
         Loom(flags) => {
             chores::loom(flags.preemptions.unwrap_or(chores::LOOM_PREEMPTIONS))?.check("loom")
         }
-        Mutants(_) => chores::mutants(),
+        Mutants(mutants) => chores::mutants(mutants.suite.as_deref()),
         Sanitize(flags) => chores::sanitize(&flags.sanitizer)?.check("the sanitizer"),
         Deny(_) => Invocation::cargo(&["deny", "check"])
             .run()?
