@@ -81,11 +81,7 @@ fn mutants_of(suite: &Suite) -> Result<()> {
     ensure!(!mutations.is_empty(), "{path} is empty");
     let mut survivors = Vec::new();
     // What fails unbroken would seem to find everything.
-    (suite.unbroken)(rustflags)
-        .quiet()
-        .run()?
-        .with_tests()
-        .check(&format!("{name}, unbroken,"))?;
+    (suite.unbroken)(rustflags).quiet().run()?.with_tests().check(&format!("{name}, unbroken,"))?;
     for mutation in &mutations {
         let flags = format!("{rustflags} --cfg oxmq_mutation=\"{mutation}\"");
         (suite.broken)(&flags)

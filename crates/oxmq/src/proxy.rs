@@ -180,21 +180,20 @@ impl<'a> Proxy<'a> {
         }
     }
 
-    /// Passes what is there. False: there is nothing.
+    /// What the simulator runs: a turn, and if nothing was there, what to wait for at the front and at
+    /// the back.
     #[cfg(oxmq_sim)]
     #[doc(hidden)]
-    pub fn simulate(&self) -> impl FnMut() -> Result<bool, ProxyError> {
+    pub fn simulate(&self) -> impl FnMut() -> Result<Option<(Events, Events)>, ProxyError> {
         let mut passing = Passing::new(self);
-        move || Ok(matches!(passing.turn(self)?, Turn::Busy))
+        move || {
+            let turn = passing.turn(self)?;
+            Ok(matches!(turn, Turn::Idle).then(|| passing.wanted()))
+        }
     }
 
     fn wait(&self, passing: &Passing<'_>) -> Result<(), ProxyError> {
-        let Passing { forward, backward, paused } = passing;
-        let (mut front, mut back) = (Events::NONE, Events::NONE);
-        if !paused {
-            front = forward.wants_in() | backward.wants_out();
-            back = backward.wants_in() | forward.wants_out();
-        }
+        let (front, back) = passing.wanted();
         let mut items =
             vec![PollItem::socket(self.front, front), PollItem::socket(self.back, back)];
         if let Some(control) = self.control {
@@ -233,6 +232,15 @@ impl<'a> Passing<'a> {
 
     fn statistics(&self) -> ProxyStatistics {
         ProxyStatistics { forward: self.forward.passed, backward: self.backward.passed }
+    }
+
+    /// What to wait for at the front and at the back.
+    fn wanted(&self) -> (Events, Events) {
+        let Passing { forward, backward, paused } = self;
+        if *paused {
+            return (Events::NONE, Events::NONE);
+        }
+        (forward.wants_in() | backward.wants_out(), backward.wants_in() | forward.wants_out())
     }
 
     /// Obeys an order, and passes what is there in both directions.

@@ -4,11 +4,12 @@
 use crate::content;
 use crate::executor::{Timers, with_moods, with_timeout, yield_now};
 use crate::oracle::Oracle;
-use crate::plan::{Habit, Peer};
+use crate::plan::{Habit, Peer, Router};
 use oxmq::sim::Rng;
-use oxmq::{Context, Events, Message, RecvError, SendErrorKind, Socket, SocketType};
+use oxmq::{Context, Events, Message, Proxy, RecvError, SendErrorKind, Socket, SocketType};
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -112,12 +113,16 @@ pub struct Actor {
     pub socket: Rc<Socket>,
     /// How it behaves.
     pub peer: Peer,
+    /// What it sets besides.
+    pub settings: Settings,
     /// For its small decisions.
     pub rng: Rng,
     /// For messages to people.
     pub name: String,
     /// Others do the same work: it may stop at any time.
     pub helps: bool,
+    /// Its socket had another one before it.
+    pub is_successor: bool,
 }
 
 /// How an endpoint is reached.
@@ -127,6 +132,32 @@ pub enum Plug {
     Bind(String),
     /// By connecting to it.
     Connect(String),
+}
+
+/// What all sockets of a group set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Whether it belongs to the left.
+    pub is_left: bool,
+    /// For ROUTERs and their peers.
+    pub router: Router,
+    /// Whether ROUTERs answer the left.
+    pub is_routed: bool,
+    /// Whether a device is between the two sides.
+    pub has_device: bool,
+    /// Whether REQs number their requests, and may ask again without a reply.
+    pub correlates: bool,
+    /// Whether it asks for signs of life.
+    pub heartbeats: bool,
+}
+
+/// Somebody whom a ROUTER sends to.
+#[derive(Clone, Debug)]
+pub struct Addressee {
+    /// As whom it sends to him.
+    pub sender: u16,
+    /// His name.
+    pub identity: Vec<u8>,
 }
 
 /// The socket or its context has ended.
@@ -165,7 +196,7 @@ impl Actor {
         }
     }
 
-    /// PUSH, PUB, and a PAIR's sending side.
+    /// PUSH, PUB, XPUB, and the sending side of PAIR and DEALER.
     pub async fn send_all(mut self, sender: u16, parts_with_a_word: bool) {
         if self.send_stages(sender, parts_with_a_word).await.is_err() {
             self.shared.blame(format!("{} was ended early", self.name));
@@ -182,10 +213,8 @@ impl Actor {
         for _ in 0..CALM_MESSAGES {
             self.send_next(sender).await?;
             // A publisher drops what a subscriber has no room for.
-            while self.socket.kind() == SocketType::Pub
-                && !self.shared.oracle.borrow().is_complete(sender)
-            {
-                self.shared.timers.sleep(CALM_REST_NS).await;
+            if matches!(self.socket.kind(), SocketType::Pub | SocketType::XPub) {
+                self.see_arrive(sender).await;
             }
         }
         self.shared.reach(Stage::Parting).await;
@@ -196,11 +225,70 @@ impl Actor {
         Ok(())
     }
 
-    /// PULL, SUB, and a PAIR's receiving side.
+    async fn see_arrive(&self, sender: u16) {
+        while !self.shared.oracle.borrow().is_complete(sender) {
+            self.shared.timers.sleep(CALM_REST_NS).await;
+        }
+    }
+
+    /// ROUTER.
+    pub async fn send_to_all(mut self, to: Vec<Addressee>) {
+        if self.send_to_all_stages(&to).await.is_err() {
+            self.shared.blame(format!("{} was ended early", self.name));
+        }
+    }
+
+    async fn send_to_all_stages(&mut self, to: &[Addressee]) -> Result<(), Ended> {
+        for _ in 0..self.peer.messages {
+            let one = self.rng.pick(to).clone();
+            self.send_to(&one).await?;
+            self.rest().await;
+        }
+        self.shared.reach(Stage::Calm).await;
+        for one in to {
+            self.shared.oracle.borrow_mut().expect_all(one.sender);
+        }
+        for _ in 0..CALM_MESSAGES {
+            for one in to {
+                self.send_to(one).await?;
+                if !self.settings.router.mandatory {
+                    self.see_arrive(one.sender).await;
+                }
+            }
+        }
+        self.shared.reach(Stage::Parting).await;
+        Ok(())
+    }
+
+    async fn send_to(&mut self, to: &Addressee) -> Result<(), Ended> {
+        let mut parts = self.shared.oracle.borrow().next_message(to.sender);
+        parts.insert(0, to.identity.clone());
+        self.send(&parts).await?;
+        self.sent(to.sender);
+        Ok(())
+    }
+
+    /// PULL, SUB, XSUB, and the receiving side of PAIR, DEALER and ROUTER.
     pub async fn receive_all(mut self, receiver: u16) {
         while let Ok(parts) = self.receive().await {
-            self.got(receiver, &parts);
+            match &parts[..] {
+                // What comes of ROUTER_NOTIFY and PROBE_ROUTER.
+                [only] if only.is_empty() && self.settings.router.probed => {}
+                [_, only] if only.is_empty() && self.socket.kind() == SocketType::Router => {}
+                [identity, parts @ ..] if self.socket.kind() == SocketType::Router => {
+                    self.shared.oracle.borrow_mut().got_from(receiver, identity, parts);
+                }
+                parts => self.got(receiver, parts),
+            }
             self.rest().await;
+        }
+    }
+
+    /// XPUB, beside sending.
+    pub async fn hear_all(mut self, sender: u16) {
+        while let Ok(parts) = self.receive().await {
+            self.shared.say(|| format!("{} heard {:?}", self.name, &parts[0][..]));
+            self.shared.oracle.borrow_mut().heard(sender, &parts[0]);
         }
     }
 
@@ -212,7 +300,7 @@ impl Actor {
         self.shared.oracle.borrow_mut().got(receiver, parts);
     }
 
-    /// SUB, beside receiving.
+    /// SUB and XSUB, beside receiving.
     pub async fn change_subscriptions(mut self, receiver: u16) {
         while self.shared.stage() == Stage::Faults && !self.peer.changes.is_empty() {
             self.shared.timers.sleep(self.rng.below(CHANGE_NS)).await;
@@ -223,12 +311,12 @@ impl Actor {
                 Some(at) => {
                     self.peer.subscriptions.swap_remove(at);
                     oracle.unsubscribed(receiver, &prefix);
-                    self.socket.unsubscribe(&prefix)
+                    subscribe(&self.socket, false, &prefix)
                 }
                 None => {
                     oracle.subscribed(receiver, &prefix);
                     self.peer.subscriptions.push(prefix.clone());
-                    self.socket.subscribe(&prefix)
+                    subscribe(&self.socket, true, &prefix)
                 }
             };
             drop(oracle);
@@ -239,19 +327,38 @@ impl Actor {
         }
     }
 
-    /// REP.
+    /// REP and ROUTER.
     pub async fn answer_all(mut self, receiver: u16) {
         while let Ok(parts) = self.receive().await {
-            self.got(receiver, &parts);
+            let mut reply: Vec<Vec<u8>> = parts.iter().map(|part| part.to_vec()).collect();
+            let mut from = 0;
+            if self.socket.kind() == SocketType::Router {
+                // It sees the whole envelope: names, perhaps a number, and an empty part.
+                let delimiter = reply.iter().position(Vec::is_empty);
+                let names = if self.settings.has_device { 2 } else { 1 };
+                from = names + usize::from(self.settings.correlates) + 1;
+                if delimiter != Some(from - 1) {
+                    self.shared.blame(format!("{} got the envelope {reply:?}", self.name));
+                    continue;
+                }
+                // The last name is that of the one who asked.
+                let asker = &parts[names - 1];
+                self.shared.oracle.borrow_mut().got_from(receiver, asker, &parts[from..]);
+            } else {
+                self.got(receiver, &parts);
+            }
+            self.shared
+                .say(|| format!("{} got {:?}", self.name, content::Label::read(&parts[from])));
             self.rest().await;
-            let request: Vec<Vec<u8>> = parts.iter().map(|part| part.to_vec()).collect();
-            if self.send(&content::reply_to(&request)).await.is_err() {
+            let request = reply.split_off(from);
+            reply.extend(content::reply_to(&request));
+            if self.send(&reply).await.is_err() {
                 return;
             }
         }
     }
 
-    /// REQ.
+    /// REQ, and DEALER as one.
     pub async fn ask_all(mut self, sender: u16, context: Context, plugs: Vec<Plug>) {
         for _ in 0..self.peer.messages {
             if !self.ask(sender, &context, &plugs).await {
@@ -272,7 +379,11 @@ impl Actor {
     /// One request and its reply. False: the socket can do no more.
     async fn ask(&mut self, sender: u16, context: &Context, plugs: &[Plug]) -> bool {
         let request = self.shared.oracle.borrow().next_message(sender);
-        if self.send(&request).await.is_err() {
+        // A DEALER makes its envelope itself.
+        let is_dealer = self.socket.kind() == SocketType::Dealer;
+        let envelope = vec![Vec::new(); usize::from(is_dealer)];
+        let enveloped = |parts: &[Vec<u8>]| [&envelope, parts].concat();
+        if self.send(&enveloped(&request)).await.is_err() {
             self.shared.blame(format!("{} was ended early", self.name));
             return false;
         }
@@ -280,9 +391,14 @@ impl Actor {
         let deadline = self.shared.timers.sleep(REPLY_NS);
         match with_timeout(deadline, self.receive()).await {
             Some(Ok(reply)) => {
-                let right = content::reply_to(&request);
-                if !right.iter().map(|part| &part[..]).eq(reply.iter().map(|part| &part[..])) {
-                    self.shared.blame(format!("{} got the reply to something else", self.name));
+                let right = enveloped(&content::reply_to(&request));
+                let is_right = right.iter().map(|it| &it[..]).eq(reply.iter().map(|it| &it[..]));
+                // What was for its forerunner may come to it, by its name or at its endpoint.
+                let inherits = self.is_successor
+                    && (!self.peer.identity.is_empty() || self.settings.is_routed);
+                if !is_right && !inherits {
+                    let label = reply.iter().find_map(|part| content::Label::read(part));
+                    self.shared.blame(format!("{} got the reply to {label:?}", self.name));
                 }
                 true
             }
@@ -291,13 +407,14 @@ impl Actor {
                 false
             }
             None => {
-                // A request, or its reply, is lost with the connection, and a REQ waits for ever.
+                // A request, or its reply, is lost with the connection, and a REQ waits for ever unless
+                // it may ask again.
                 let ended: u64 = self
                     .shared
                     .oracle
                     .borrow()
                     .routes_from(sender)
-                    .filter_map(|route| route.place.as_ref())
+                    .flat_map(|route| &route.places)
                     .map(|(node, endpoint)| oxmq::sim::ended(*node, endpoint))
                     .sum();
                 if ended == 0 {
@@ -307,6 +424,9 @@ impl Actor {
                         self.shared.oracle.borrow().sent_count(sender) - 1
                     ));
                     return false;
+                }
+                if self.settings.correlates {
+                    return true;
                 }
                 if plugs.iter().any(|plug| matches!(plug, Plug::Bind(_))) {
                     return false;
@@ -323,8 +443,9 @@ impl Actor {
         self.socket.close();
         match context.socket(self.socket.kind()) {
             Ok(socket) => {
-                configure(&socket, &self.peer);
+                configure(&socket, &self.peer, self.settings);
                 self.socket = Rc::new(socket);
+                self.is_successor = true;
                 self.plug(plugs).await;
             }
             Err(error) => self.shared.blame(format!("{}: {error}", self.name)),
@@ -363,6 +484,8 @@ impl Actor {
                 Habit::Tries => {
                     let told = self.socket.events().is_ok_and(|it| it.intersects(Events::OUT));
                     let result = self.socket.try_send_multipart(messages);
+                    // To a ROUTER it is some peer that has room, not the one it is for.
+                    let told = told && self.socket.kind() != SocketType::Router;
                     if told && matches!(&result, Err(it) if it.kind() == SendErrorKind::Again) {
                         self.shared.blame(format!("{} was told that it could send", self.name));
                     }
@@ -371,7 +494,12 @@ impl Actor {
             };
             match result {
                 Ok(()) => return Ok(()),
-                Err(error) if error.kind() == SendErrorKind::Again => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        SendErrorKind::Again | SendErrorKind::HostUnreachable
+                    ) =>
+                {
                     let given_back = error.into_parts();
                     if !given_back.iter().map(|part| &part[..]).eq(parts.iter().map(|p| &p[..])) {
                         self.shared.blame(format!("{} got other parts back", self.name));
@@ -440,17 +568,81 @@ impl Actor {
     }
 }
 
-/// Sets the options that the plan has for a socket.
-pub fn configure(socket: &Socket, peer: &Peer) {
-    socket.set(oxmq::option::SNDHWM, peer.sndhwm).expect("in range");
-    socket.set(oxmq::option::RCVHWM, peer.rcvhwm).expect("in range");
-    socket.set(oxmq::option::RECONNECT_IVL, peer.reconnect_ivl).expect("in range");
+/// Passes messages between two sockets until their context ends.
+pub async fn pass(shared: Rc<Shared>, name: String, front: Rc<Socket>, back: Rc<Socket>) {
+    let (front, back) = (&*front, &*back);
+    let proxy = Proxy::new(front, back);
+    let mut turn = proxy.simulate();
+    loop {
+        match turn() {
+            Ok(None) => yield_now().await,
+            Ok(Some((from_front, from_back))) => {
+                let (mut front, mut back) =
+                    (front.ready_async(from_front), back.ready_async(from_back));
+                poll_fn(|context| {
+                    let front_is = Pin::new(&mut front).poll(context).is_ready();
+                    let back_is = Pin::new(&mut back).poll(context).is_ready();
+                    if front_is || back_is { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            }
+            Err(error) => {
+                if shared.stage() < Stage::End {
+                    shared.blame(format!("{name}: {error}"));
+                }
+                return;
+            }
+        }
+    }
 }
 
+/// Subscribes, or ends a subscription.
+pub fn subscribe(socket: &Socket, add: bool, prefix: &[u8]) -> Result<(), String> {
+    if socket.kind() == SocketType::XSub {
+        let message = [&[u8::from(add)][..], prefix].concat();
+        return socket.try_send(&message[..]).map_err(|error| error.to_string());
+    }
+    let done = if add { socket.subscribe(prefix) } else { socket.unsubscribe(prefix) };
+    done.map_err(|error| error.to_string())
+}
+
+/// Sets the options that the plan has for a socket.
+pub fn configure(socket: &Socket, peer: &Peer, settings: Settings) {
+    use oxmq::option::*;
+    let set = |option, value: i32| socket.set(option, value).expect("in range");
+    set(SNDHWM, peer.sndhwm);
+    set(RCVHWM, peer.rcvhwm);
+    set(RECONNECT_IVL, peer.reconnect_ivl);
+    if !peer.identity.is_empty() {
+        socket.set(ROUTING_ID, peer.identity.clone()).expect("in range");
+    }
+    if settings.heartbeats {
+        set(HEARTBEAT_IVL, HEARTBEAT_IVL_MS);
+        set(HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
+    }
+    let Router { mandatory, handover, notify, probed } = settings.router;
+    if socket.kind() == SocketType::Router {
+        socket.set(ROUTER_MANDATORY, mandatory).expect("in range");
+        socket.set(ROUTER_HANDOVER, handover).expect("in range");
+        set(ROUTER_NOTIFY, notify);
+    }
+    if socket.kind() == SocketType::Req {
+        socket.set(REQ_CORRELATE, settings.correlates).expect("in range");
+        socket.set(REQ_RELAXED, settings.correlates).expect("in range");
+    }
+    if probed && settings.is_left {
+        socket.set(PROBE_ROUTER, true).expect("in range");
+    }
+}
+
+/// Long enough for a long message on a slow link.
+const HEARTBEAT_IVL_MS: i32 = 20_000;
+/// From the PING on.
+pub const HEARTBEAT_TIMEOUT_MS: i32 = 100_000;
 const CALM_MESSAGES: u32 = 4;
 const CALM_REST_NS: u64 = 200_000_000;
 /// Longer than anything that can delay a reply and not lose it.
-const REPLY_NS: u64 = 120_000_000_000;
+const REPLY_NS: u64 = 400_000_000_000;
 const RETRY_NS: u64 = 5_000_000;
 const CANCEL_NS: u64 = 10_000_000;
 const CHANGE_NS: u64 = 300_000_000;

@@ -11,7 +11,7 @@
 //!   the faults ended arrives, all of it.
 
 use crate::content::{self, Label, Sizes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a pattern does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,10 @@ pub struct Sender {
     reliable_from: Option<u32>,
     /// Its process was killed: anything may be lost.
     is_dead: bool,
+    /// What receivers call it, if they get to know.
+    identity: Vec<u8>,
+    /// The subscriptions that it was told of and that stand.
+    heard: Option<BTreeSet<Vec<u8>>>,
 }
 
 /// A receiving socket.
@@ -52,6 +56,9 @@ pub struct Receiver {
     got: BTreeMap<u16, Vec<u32>>,
 }
 
+/// Where the world counts connections that ended: who connected, and where to.
+pub type Place = (u32, String);
+
 /// A way from a sender to a receiver.
 #[derive(Debug)]
 pub struct Route {
@@ -59,9 +66,10 @@ pub struct Route {
     pub sender: u16,
     /// The receiver.
     pub receiver: u16,
-    /// Who connected, and where to: the place where the world counts connections that ended.
-    /// `None` for inproc.
-    pub place: Option<(u32, String)>,
+    /// The connections from one to the other, none for inproc, two with a device between.
+    pub places: Vec<Place>,
+    /// Whether messages go over one connection at a time.
+    pub is_single: bool,
     /// How many messages one ended connection takes with it, whatever their size.
     pub held_messages_max: u64,
     /// How many bytes of further messages it takes with it.
@@ -98,8 +106,49 @@ impl Oracle {
             sent: 0,
             reliable_from: None,
             is_dead: false,
+            identity: Vec::new(),
+            heard: None,
         });
         self.senders.len() as u16 - 1
+    }
+
+    /// The sender bears a name.
+    pub fn set_identity(&mut self, sender: u16, identity: &[u8]) {
+        self.senders[usize::from(sender)].identity = identity.to_vec();
+    }
+
+    /// The sender is told of subscriptions: the first to a prefix, and the end of the last.
+    pub fn expect_subscriptions(&mut self, sender: u16) {
+        self.senders[usize::from(sender)].heard = Some(BTreeSet::new());
+    }
+
+    /// The sender was told of a subscription, or of an end.
+    pub fn heard(&mut self, sender: u16, message: &[u8]) {
+        let Sender { name, heard, .. } = &mut self.senders[usize::from(sender)];
+        let is_news = match (message.split_first(), heard) {
+            (Some((1, prefix)), Some(heard)) => heard.insert(prefix.to_vec()),
+            (Some((0, prefix)), Some(heard)) => heard.remove(prefix),
+            _ => false,
+        };
+        if !is_news {
+            let error = format!("{name} was told {message:?}, which is no news");
+            self.blame(error);
+        }
+    }
+
+    /// Everybody has had time to hear of everything.
+    pub fn check_heard(&mut self) {
+        let mut errors = Vec::new();
+        for (id, sender) in (0..).zip(&self.senders) {
+            let Some(heard) = sender.heard.as_ref().filter(|_| !sender.is_dead) else { continue };
+            let receivers = self.routes_from(id).map(|route| usize::from(route.receiver));
+            let held: BTreeSet<Vec<u8>> =
+                receivers.flat_map(|it| self.receivers[it].subscribes.iter().cloned()).collect();
+            if *heard != held {
+                errors.push(format!("{} was told of {heard:?}, not {held:?}", sender.name));
+            }
+        }
+        errors.into_iter().for_each(|error| self.blame(error));
     }
 
     /// Adds a receiver that takes everything.
@@ -124,11 +173,16 @@ impl Oracle {
         (sender.is_dead, sender.reliable_from) = (true, None);
     }
 
-    /// Its process was killed, and so many messages with it.
-    pub fn receiver_died(&mut self, receiver: u16, held_messages_max: u64) {
+    /// What passed messages on to it was killed, and so many messages with it.
+    pub fn device_died(&mut self, receiver: u16, held_messages_max: u64) {
         for route in self.routes.iter_mut().filter(|route| route.receiver == receiver) {
             route.died_with_messages_max += held_messages_max;
         }
+    }
+
+    /// Its process was killed, and so many messages with it.
+    pub fn receiver_died(&mut self, receiver: u16, held_messages_max: u64) {
+        self.device_died(receiver, held_messages_max);
         // Nothing must arrive there any more.
         let receiver = &mut self.receivers[usize::from(receiver)];
         receiver.subscribed.get_or_insert_with(|| vec![Vec::new()]);
@@ -210,6 +264,20 @@ impl Oracle {
         got.map(|numbers| numbers.len() as u64).sum()
     }
 
+    /// A receiver got a message from somebody of this name.
+    pub fn got_from(&mut self, receiver: u16, identity: &[u8], parts: &[impl AsRef<[u8]>]) {
+        let label = parts.first().and_then(|part| Label::read(part.as_ref()));
+        let sender = label.and_then(|label| self.senders.get(usize::from(label.sender)));
+        if let Some(Sender { name, identity: right, .. }) = sender {
+            let is_made_up = identity.len() == 5 && identity[0] == 0;
+            if if right.is_empty() { !is_made_up } else { identity != right } {
+                let error = format!("{name}'s message came from {identity:?}, not {right:?}");
+                self.blame(error);
+            }
+        }
+        self.got(receiver, parts);
+    }
+
     /// A receiver got a message.
     pub fn got(&mut self, receiver: u16, parts: &[impl AsRef<[u8]>]) {
         if let Err(error) = self.check(receiver, parts) {
@@ -256,9 +324,8 @@ impl Oracle {
         &self.routes
     }
 
-    /// Everything has arrived that will. `ended` says how many connections of a route ended under
-    /// way.
-    pub fn finish(&mut self, ended: impl Fn(&Route) -> u64) {
+    /// Everything has arrived that will. `ended` says how many connections ended under way.
+    pub fn finish(&mut self, ended: impl Fn(&Place) -> u64) {
         for id in 0..self.senders.len() as u16 {
             self.finish_sender(id, &ended);
         }
@@ -303,8 +370,9 @@ impl Oracle {
         std::mem::take(&mut self.errors)
     }
 
-    fn finish_sender(&mut self, id: u16, ended: &impl Fn(&Route) -> u64) {
+    fn finish_sender(&mut self, id: u16, ended: &impl Fn(&Place) -> u64) {
         let mut errors = Vec::new();
+        let all_ended_of = |route: &Route| route.places.iter().map(ended).sum::<u64>();
         let mut missing = 0;
         let sender = &self.senders[usize::from(id)];
         let routes: Vec<&Route> = self.routes.iter().filter(|route| route.sender == id).collect();
@@ -315,7 +383,11 @@ impl Oracle {
             }
             let to = &self.receivers[usize::from(route.receiver)];
             let parallel = routes.iter().filter(|other| other.receiver == route.receiver);
-            let connections: u64 = parallel.map(|route| 1 + ended(route)).sum();
+            // Each sequence that a device receives may leave it in several.
+            let sequences_of = |route: &&&Route| -> u64 {
+                route.places.iter().map(|place| 1 + ended(place)).product()
+            };
+            let connections: u64 = parallel.map(|route| sequences_of(&route)).sum();
             let empty = Vec::new();
             let got = to.got.get(&id).unwrap_or(&empty);
             let sequences = rising_sequences(got);
@@ -337,12 +409,13 @@ impl Oracle {
             let lost: Vec<u32> =
                 (0..sender.sent).filter(|&number| !arrived[number as usize]).collect();
             let runs = 1 + lost.windows(2).filter(|pair| pair[0] + 1 != pair[1]).count() as u64;
-            let all_ended: u64 = routes.iter().map(|route| ended(route)).sum();
+            let all_ended: u64 = routes.iter().map(|route| all_ended_of(route)).sum();
             let died: u64 = routes.iter().map(|route| route.died_with_messages_max).sum();
-            let held: u64 = routes.iter().map(|route| ended(route) * route.held_messages_max).sum();
+            let held: u64 =
+                routes.iter().map(|route| all_ended_of(route) * route.held_messages_max).sum();
             let held_messages = died + held;
             let held_bytes: u64 =
-                routes.iter().map(|route| ended(route) * route.held_bytes_max).sum();
+                routes.iter().map(|route| all_ended_of(route) * route.held_bytes_max).sum();
             let mut lost_bytes: Vec<u64> = lost
                 .iter()
                 .map(|&number| {
@@ -363,7 +436,11 @@ impl Oracle {
                     "{name}'s {lost:?} are lost, more than the {held_messages} and {held_bytes} \
                      bytes possible"
                 ));
-            } else if routes.len() == 1 && !lost.is_empty() && runs > all_ended {
+            } else if let [route] = routes[..]
+                && route.is_single
+                && !lost.is_empty()
+                && runs > all_ended
+            {
                 errors.push(format!(
                     "{name}'s {lost:?} are lost, in {runs} runs, but only {all_ended} connections \
                      ended"
@@ -428,11 +505,12 @@ mod tests {
         let sender = oracle.add_sender("push".into(), delivery, SIZES);
         for _ in 0..receivers {
             let receiver = oracle.add_receiver("pull".into());
-            let place = Some((0, "tcp://a".into()));
+            let places = vec![(0, "tcp://a".into())];
             oracle.add_route(Route {
                 sender,
                 receiver,
-                place,
+                places,
+                is_single: true,
                 held_messages_max: 3,
                 held_bytes_max: 0,
                 died_with_messages_max: 0,

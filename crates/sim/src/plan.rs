@@ -1,7 +1,7 @@
 //! What a seed means: the nodes, the sockets on them, what they send, and what goes wrong.
 
 use crate::content::Sizes;
-use crate::oracle::Delivery;
+use oxmq::SocketType;
 use oxmq::sim::{Faults, Link, Rng};
 
 /// One scenario.
@@ -23,6 +23,8 @@ pub struct Plan {
     pub faults_end_ns: u64,
     /// Whether receivers are cancelled before the contexts end, or learn of that end.
     pub cancels_receivers: bool,
+    /// Whether peers are asked for signs of life: only then is a silent connection noticed.
+    pub heartbeats: bool,
 }
 
 /// Something that happens at a certain moment.
@@ -32,6 +34,8 @@ pub enum Mishap {
     Reset,
     /// Nothing gets through between two nodes for so long.
     Stall(u32, u32, u64),
+    /// Over some connection nothing gets through any more, and nobody is told.
+    Silence,
     /// The machine slept: all clocks jump.
     Jump(u64),
     /// A process is killed, and started again after so long.
@@ -43,39 +47,85 @@ pub enum Mishap {
 pub struct Group {
     /// The pattern.
     pub pattern: Pattern,
+    /// The types of the sockets on the left and on the right.
+    pub kinds: (SocketType, SocketType),
     /// How they are connected.
     pub transport: Transport,
     /// Where its tcp ports begin.
     pub first_port: u16,
     /// Who binds: the left, or the right.
     pub left_binds: bool,
-    /// PUSH, PUB, REQ, or one PAIR.
+    /// Those that send, or ask.
     pub left: Vec<Peer>,
-    /// PULL, SUB, REP, or the other PAIR.
+    /// Those that receive, or answer.
     pub right: Vec<Peer>,
+    /// What passes messages between the two sides, if they are not connected with each other.
+    pub device: Option<Peer>,
+    /// What ROUTERs do.
+    pub router: Router,
+    /// Whether REQs number their requests, and may ask again without a reply.
+    pub correlates: bool,
     /// How large the messages are.
     pub sizes: Sizes,
+}
+
+/// Options of the ROUTERs in a group.
+#[derive(Clone, Copy, Debug)]
+pub struct Router {
+    /// ROUTER_MANDATORY.
+    pub mandatory: bool,
+    /// ROUTER_HANDOVER.
+    pub handover: bool,
+    /// ROUTER_NOTIFY.
+    pub notify: i32,
+    /// PROBE_ROUTER, of the left.
+    pub probed: bool,
 }
 
 /// The patterns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// Both ways, one to one.
+    /// PAIR: both ways, one to one.
     Pair,
+    /// DEALER: both ways, each message to one of the others.
+    Exchange,
     /// PUSH to PULL.
     Pipeline,
-    /// PUB to SUB.
+    /// PUB or XPUB to SUB or XSUB.
     PubSub,
-    /// REQ to REP.
+    /// REQ or DEALER to REP or ROUTER.
     ReqRep,
+    /// DEALER or ROUTER with ROUTER, which chooses the one to send to.
+    Routing,
 }
 
 impl Pattern {
-    /// What it does with a message.
-    pub fn delivery(self) -> Delivery {
+    /// What the sockets on either side may be.
+    fn kinds(self, rng: &mut Rng) -> (SocketType, SocketType) {
+        use SocketType::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
+        let mut either = |one, other| if rng.one_in(2) { one } else { other };
         match self {
-            Pattern::PubSub => Delivery::Every,
-            Pattern::Pair | Pattern::Pipeline | Pattern::ReqRep => Delivery::One,
+            Pattern::Pair => (Pair, Pair),
+            Pattern::Exchange => (Dealer, Dealer),
+            Pattern::Pipeline => (Push, Pull),
+            Pattern::PubSub => (either(Pub, XPub), either(Sub, XSub)),
+            Pattern::ReqRep => (either(Req, Dealer), either(Rep, Router)),
+            Pattern::Routing => (either(Dealer, Router), Router),
+        }
+    }
+
+    /// Whether the right sends as the left does.
+    pub fn goes_both_ways(self) -> bool {
+        matches!(self, Pattern::Pair | Pattern::Exchange | Pattern::Routing)
+    }
+
+    /// What joins the two sides of a device, the side of the left first.
+    pub fn device(self) -> Option<(SocketType, SocketType)> {
+        match self {
+            Pattern::Pipeline => Some((SocketType::Pull, SocketType::Push)),
+            Pattern::PubSub => Some((SocketType::XSub, SocketType::XPub)),
+            Pattern::ReqRep => Some((SocketType::Router, SocketType::Dealer)),
+            Pattern::Pair | Pattern::Exchange | Pattern::Routing => None,
         }
     }
 }
@@ -116,6 +166,8 @@ pub struct Peer {
     pub subscriptions: Vec<Vec<u8>>,
     /// What it subscribes to, or no longer, as time goes by.
     pub changes: Vec<Vec<u8>>,
+    /// The option ROUTING_ID.
+    pub identity: Vec<u8>,
 }
 
 /// How an application waits for a socket.
@@ -134,6 +186,7 @@ impl Plan {
     pub fn new(rng: &mut Rng) -> Plan {
         let nodes = rng.between(1, 4) as u32;
         let is_calm = rng.one_in(4);
+        let heartbeats = rng.one_in(3);
         let faults_end_ns = rng.between(100 * MS, 2000 * MS);
         let groups: Vec<Group> =
             (0..rng.between(1, 3)).map(|it| Group::new(rng, it, nodes, faults_end_ns)).collect();
@@ -149,7 +202,7 @@ impl Plan {
         if !is_calm {
             faults = self::faults(rng);
             for _ in 0..rng.below(8) {
-                let mishap = match rng.below(8) {
+                let mishap = match rng.below(if heartbeats { 12 } else { 8 }) {
                     0..4 => Mishap::Reset,
                     4 => Mishap::Kill(rng.below(nodes.into()) as u32, rng.below(500 * MS)),
                     5..7 => {
@@ -157,7 +210,8 @@ impl Plan {
                             (rng.below(nodes.into()) as u32, rng.below(nodes.into()) as u32);
                         Mishap::Stall(one, other, rng.between(MS, 1000 * MS))
                     }
-                    _ => Mishap::Jump(rng.between(MS, 10_000 * MS)),
+                    7 => Mishap::Jump(rng.between(MS, 10_000 * MS)),
+                    _ => Mishap::Silence,
                 };
                 mishaps.push((rng.below(faults_end_ns), mishap));
             }
@@ -179,14 +233,26 @@ impl Plan {
             mishaps,
             faults_end_ns,
             cancels_receivers: rng.one_in(2),
+            heartbeats,
         }
     }
 }
 
 impl Group {
     fn new(rng: &mut Rng, index: u64, nodes: u32, faults_end_ns: u64) -> Group {
-        let pattern =
-            *rng.pick(&[Pattern::Pair, Pattern::Pipeline, Pattern::PubSub, Pattern::ReqRep]);
+        let pattern = *rng.pick(&[
+            Pattern::Pair,
+            Pattern::Exchange,
+            Pattern::Pipeline,
+            Pattern::Pipeline,
+            Pattern::PubSub,
+            Pattern::PubSub,
+            Pattern::ReqRep,
+            Pattern::ReqRep,
+            Pattern::Routing,
+            Pattern::Routing,
+        ]);
+        let kinds = pattern.kinds(rng);
         let transport = *rng.pick(&[
             Transport::Inproc,
             Transport::Ipc,
@@ -212,19 +278,50 @@ impl Group {
                 })
                 .collect()
         };
-        let (left, right) = (peers(lefts), peers(rights));
+        let (mut left, mut right) = (peers(lefts), peers(rights));
+        let mut device = peers(1).pop();
+        if pattern.device().is_none() || !rng.one_in(3) {
+            device = None;
+        }
+        if let Some(device) = &mut device {
+            // Room for one message of each that may come from the left: what is dropped by the rules
+            // for want of room cannot be told from a loss.
+            device.sndhwm = device.sndhwm.max(lefts as i32);
+            for peer in &mut right {
+                peer.sndhwm = peer.sndhwm.max(lefts as i32);
+            }
+        }
+        if pattern == Pattern::Routing || rng.one_in(2) {
+            for (side, peers) in [("left", &mut left), ("right", &mut right)] {
+                for (number, peer) in peers.iter_mut().enumerate() {
+                    peer.identity = format!("{index}-{side}-{number}").into_bytes();
+                    // As long as its last connection seems to live it is refused: minutes.
+                    peer.reconnect_ivl = peer.reconnect_ivl.max(100);
+                }
+            }
+        }
+        let router = Router {
+            mandatory: pattern == Pattern::Routing && rng.one_in(2),
+            handover: rng.one_in(3),
+            notify: if pattern == Pattern::Routing { rng.below(4) as i32 } else { 0 },
+            probed: pattern == Pattern::Routing && rng.one_in(3),
+        };
         let sizes = Sizes {
             part_bytes_max: *rng.pick(&[8, 8, 16, 64, 300, 5000, 20_000, 100_000]),
             parts_max: rng.between(1, 4),
         };
         Group {
             pattern,
+            kinds,
             transport,
             // Half of the ports can be met by a connection that meets itself.
             first_port: *rng.pick(&[5000, 40_000]) + 10 * index as u16,
             left_binds: rng.one_in(2),
             left,
             right,
+            device,
+            router,
+            correlates: kinds.0 == SocketType::Req && rng.one_in(2),
             sizes,
         }
     }
@@ -251,6 +348,7 @@ impl Peer {
                 .map(|_| rng.pick(&[&b""[..], b"A", b"B", b"Aa", b"Ab"]).to_vec())
                 .collect(),
             subscriptions,
+            identity: Vec::new(),
         }
     }
 }

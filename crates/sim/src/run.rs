@@ -1,12 +1,13 @@
 //! Runs the scenario of a seed: lets whoever is ready do something, in an order that the seed
 //! decides, and moves the clock on when nobody is.
 
-use crate::actor::{Actor, Plug, Shared, Stage, configure};
+use crate::actor::{HEARTBEAT_TIMEOUT_MS, Shared, Stage};
 use crate::executor::{Executor, TaskId};
-use crate::oracle::{Oracle, Route};
-use crate::plan::{Group, Habit, Mishap, Pattern, Peer, Plan, Transport};
+use crate::member::{self, Member};
+use crate::oracle::{Oracle, Place};
+use crate::plan::{Mishap, Plan};
+use oxmq::Context;
 use oxmq::sim::{self, Faults, Rng, Stats};
-use oxmq::{Context, Socket, SocketType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -47,38 +48,20 @@ pub fn run(seed: u64, is_verbose: bool) -> Report {
     Report { seed, errors, received, missing, stats, trace_hash }
 }
 
-struct Runner {
-    plan: Plan,
-    rng: Rng,
+/// One run under way.
+pub(crate) struct Runner {
+    pub(crate) plan: Plan,
+    pub(crate) rng: Rng,
     started_at: u64,
     /// `None` for a process that is not running.
-    contexts: Vec<Option<Context>>,
-    members: Vec<Member>,
-    executor: Executor,
-    shared: Rc<Shared>,
+    pub(crate) contexts: Vec<Option<Context>>,
+    pub(crate) members: Vec<Member>,
+    pub(crate) executor: Executor,
+    pub(crate) shared: Rc<Shared>,
     next_mishap: usize,
     /// Processes that will be started again.
     restarts: BTreeSet<(u64, u32)>,
     steps_left: u64,
-}
-
-/// A socket of a group, in its process's present or next life.
-#[derive(Clone)]
-struct Member {
-    group: usize,
-    is_left: bool,
-    /// Its place on its side.
-    number: usize,
-    name: String,
-    kind: SocketType,
-    peer: Peer,
-    plugs: Vec<Plug>,
-    /// How often its process has been started.
-    life: u32,
-    socket: Option<Rc<Socket>>,
-    sender: Option<u16>,
-    receiver: Option<u16>,
-    receiving: Vec<TaskId>,
 }
 
 /// Something that can be done now.
@@ -111,8 +94,8 @@ impl Runner {
             steps_left: STEPS_MAX,
             plan,
         };
-        for index in 0..runner.plan.groups.len() {
-            runner.add_members(index);
+        for (index, group) in runner.plan.groups.iter().enumerate() {
+            runner.members.extend(member::of_group(group, index, runner.plan.heartbeats));
         }
         for node in 0..runner.plan.nodes {
             runner.start_node(node);
@@ -122,42 +105,6 @@ impl Runner {
 
     // -----------------------------------------------------------------------------------------
     // Starting and killing
-
-    fn add_members(&mut self, index: usize) {
-        let group = &self.plan.groups[index];
-        let (left_type, right_type) = match group.pattern {
-            Pattern::Pair => (SocketType::Pair, SocketType::Pair),
-            Pattern::Pipeline => (SocketType::Push, SocketType::Pull),
-            Pattern::PubSub => (SocketType::Pub, SocketType::Sub),
-            Pattern::ReqRep => (SocketType::Req, SocketType::Rep),
-        };
-        for (is_left, peers, others, kind) in [
-            (true, &group.left, group.right.len(), left_type),
-            (false, &group.right, group.left.len(), right_type),
-        ] {
-            for (number, peer) in peers.iter().enumerate() {
-                let plugs = if is_left == group.left_binds {
-                    vec![Plug::Bind(endpoint(group, index, number))]
-                } else {
-                    (0..others).map(|it| Plug::Connect(endpoint(group, index, it))).collect()
-                };
-                self.members.push(Member {
-                    group: index,
-                    is_left,
-                    number,
-                    name: format!("{}-{index}-{number}@{}", kind.name(), peer.node),
-                    kind,
-                    peer: peer.clone(),
-                    plugs,
-                    life: 0,
-                    socket: None,
-                    sender: None,
-                    receiver: None,
-                    receiving: Vec::new(),
-                });
-            }
-        }
-    }
 
     fn start_node(&mut self, node: u32) {
         sim::set_node(node);
@@ -171,139 +118,12 @@ impl Runner {
         }
     }
 
-    /// Makes the socket, tells the oracle, and starts the tasks.
-    fn start_member(&mut self, index: usize) {
-        let member = &mut self.members[index];
-        let group = &self.plan.groups[member.group];
-        let context = self.contexts[member.peer.node as usize].clone().expect("is running");
-        let socket = Rc::new(context.socket(member.kind).expect("needs no descriptor"));
-        configure(&socket, &member.peer);
-        member.life += 1;
-        if member.life > 1 {
-            member.name = format!("{}+", member.name);
-            member.peer.starts_ns = 0;
-        }
-        member.socket = Some(socket.clone());
-
-        let mut oracle = self.shared.oracle.borrow_mut();
-        let (both, delivery) = (group.pattern == Pattern::Pair, group.pattern.delivery());
-        member.sender = (member.is_left || both)
-            .then(|| oracle.add_sender(member.name.clone(), delivery, group.sizes));
-        member.receiver =
-            (!member.is_left || both).then(|| oracle.add_receiver(member.name.clone()));
-        if group.pattern == Pattern::PubSub
-            && let Some(receiver) = member.receiver
-        {
-            for prefix in &member.peer.subscriptions {
-                oracle.subscribed(receiver, prefix);
-                socket.subscribe(prefix).expect("a SUB subscribes");
-            }
-        }
-        let member = &self.members[index];
-        for other in &self.members {
-            if other.group == member.group && other.is_left != member.is_left {
-                for (from, to) in [(member, other), (other, member)] {
-                    if let (Some(sender), Some(receiver)) = (from.sender, to.receiver) {
-                        oracle.add_route(self.route(from, to, sender, receiver));
-                    }
-                }
-            }
-        }
-        drop(oracle);
-        self.spawn_tasks(index, &socket, context);
-    }
-
-    fn route(&self, from: &Member, to: &Member, sender: u16, receiver: u16) -> Route {
-        let group = &self.plan.groups[from.group];
-        let is_bound = from.is_left == group.left_binds;
-        let (binder, connecter) = if is_bound { (from, to) } else { (to, from) };
-        let place = (group.transport != Transport::Inproc)
-            .then(|| (connecter.peer.node, endpoint(group, binder.group, binder.number)));
-        let nodes = (from.peer.node, to.peer.node);
-        let link = self.plan.links.iter().find(|(one, other, _)| (*one, *other) == nodes);
-        let buffer_bytes = link.map_or(0, |(_, _, link)| link.buffer_bytes as u64);
-        Route {
-            sender,
-            receiver,
-            place,
-            // A bound pipe dies with its connection; and one message may have been read in part.
-            held_messages_max: 1 + if is_bound { from.peer.sndhwm as u64 } else { 0 },
-            // In the simulated network, and once more in the receiver that is at its mark.
-            held_bytes_max: 2 * buffer_bytes,
-            died_with_messages_max: 0,
-            // What the receiving task holds has arrived.
-            outstanding_max: (group.transport == Transport::Inproc)
-                .then_some((from.peer.sndhwm + to.peer.rcvhwm) as u64),
-        }
-    }
-
-    fn spawn_tasks(&mut self, index: usize, socket: &Rc<Socket>, context: Context) {
-        let member = self.members[index].clone();
-        let Member { name, peer, plugs, .. } = &member;
-        let pattern = self.plan.groups[member.group].pattern;
-        let node = peer.node;
-        let rng = &mut self.rng;
-        let mut actor = || Actor {
-            shared: self.shared.clone(),
-            socket: socket.clone(),
-            peer: peer.clone(),
-            rng: rng.fork(),
-            name: name.clone(),
-            helps: false,
-        };
-        let executor = &mut self.executor;
-        let task = actor().plug_in(plugs.clone());
-        executor.spawn(node, format!("{name} plugging in"), true, task);
-        let mut receiving = Vec::new();
-        if let Some(sender) = member.sender {
-            let name = format!("{name} sending");
-            if pattern == Pattern::ReqRep {
-                executor.spawn(node, name, true, actor().ask_all(sender, context, plugs.clone()));
-            } else {
-                let parts_with_a_word = pattern != Pattern::Pair;
-                executor.spawn(node, name, true, actor().send_all(sender, parts_with_a_word));
-            }
-        }
-        if let Some(receiver) = member.receiver {
-            let name = format!("{name} receiving");
-            if pattern == Pattern::ReqRep {
-                let task = actor().answer_all(receiver);
-                receiving.push(executor.spawn(node, name.clone(), false, task));
-            } else {
-                for number in 0..peer.receivers {
-                    let mut actor = actor();
-                    if number > 0 {
-                        (actor.peer.habit, actor.helps) = (Habit::Cancels, true);
-                    }
-                    let task = actor.receive_all(receiver);
-                    receiving.push(executor.spawn(node, name.clone(), false, task));
-                }
-            }
-            if pattern == Pattern::PubSub {
-                let task = actor().change_subscriptions(receiver);
-                executor.spawn(node, format!("{name}'s subscriptions"), true, task);
-            }
-        }
-        self.members[index].receiving = receiving;
-    }
-
     /// What SIGKILL does.
     fn kill_node(&mut self, node: u32) {
         let Some(context) = self.contexts[node as usize].take() else { return };
         sim::set_node(node);
         sim::kill_node(node);
-        let mut oracle = self.shared.oracle.borrow_mut();
-        let mut sockets = Vec::new();
-        for member in self.members.iter_mut().filter(|member| member.peer.node == node) {
-            sockets.push(member.socket.take());
-            if let Some(sender) = member.sender.take() {
-                oracle.sender_died(sender);
-            }
-            if let Some(receiver) = member.receiver.take() {
-                oracle.receiver_died(receiver, member.peer.rcvhwm as u64);
-            }
-        }
-        drop(oracle);
+        let sockets = self.bury_members(node);
         sim::bury(|| {
             for task in self.executor.of_node(node) {
                 self.executor.cancel(task);
@@ -328,7 +148,9 @@ impl Runner {
             return self.blame_waiting("after the faults had ended");
         }
         // Connections that are just being made, given up, and made again.
-        self.run_for(SETTLE_NS);
+        let settle_ns = SETTLE_NS
+            + if self.plan.heartbeats { 2_000_000 * HEARTBEAT_TIMEOUT_MS as u64 } else { 0 };
+        self.run_for(settle_ns);
         let ended_before = self.ended();
         if self.plan.mishaps.is_empty() && self.plan.faults.is_harmless() {
             for (place, ended) in &ended_before {
@@ -342,7 +164,8 @@ impl Runner {
         if !self.run_until(|runner| runner.is_idle(), LIVENESS_NS) {
             return self.blame_waiting("in the calm");
         }
-        self.run_for(SETTLE_NS);
+        self.run_for(settle_ns);
+        self.shared.oracle.borrow_mut().check_heard();
         let ended = self.ended();
         if ended != ended_before {
             self.shared
@@ -355,9 +178,8 @@ impl Runner {
             return self.blame_waiting("parting");
         }
         self.run_until(|runner| runner.shared.oracle.borrow().is_all_complete(), LIVENESS_NS);
-        self.shared.oracle.borrow_mut().finish(|route| {
-            route.place.as_ref().map_or(0, |place| ended.get(place).copied().unwrap_or(0))
-        });
+        let ended_at = |place: &Place| ended.get(place).copied().unwrap_or(0);
+        self.shared.oracle.borrow_mut().finish(ended_at);
     }
 
     /// Ends everything, and looks whether anything is left over.
@@ -500,6 +322,12 @@ impl Runner {
                     sim::reset(self.rng.pick(&connections));
                 }
             }
+            Mishap::Silence => {
+                let connections = sim::connections();
+                if !connections.is_empty() {
+                    sim::silence(self.rng.pick(&connections));
+                }
+            }
             Mishap::Stall(one, other, ns) => sim::stall(one, other, sim::now() + ns),
             Mishap::Jump(ns) => sim::advance_to(sim::now() + ns),
             Mishap::Kill(node, ns) => {
@@ -524,9 +352,9 @@ impl Runner {
     }
 
     /// How many connections have ended, by who connected and where to.
-    fn ended(&self) -> BTreeMap<(u32, String), u64> {
+    fn ended(&self) -> BTreeMap<Place, u64> {
         let oracle = self.shared.oracle.borrow();
-        let places = oracle.routes().iter().filter_map(|route| route.place.clone());
+        let places = oracle.routes().iter().flat_map(|route| route.places.clone());
         places
             .map(|(node, endpoint)| {
                 let ended = sim::ended(node, &endpoint);
@@ -539,15 +367,6 @@ impl Runner {
         let names = self.executor.awaited().join(", ");
         let waiting = if self.next_time().is_none() { ", and nothing will happen" } else { "" };
         self.shared.oracle.borrow_mut().blame(format!("{when} these wait: {names}{waiting}"));
-    }
-}
-
-/// Where the member of this number, on the side that binds, is bound.
-fn endpoint(group: &Group, index: usize, number: usize) -> String {
-    match group.transport {
-        Transport::Inproc => format!("inproc://{index}-{number}"),
-        Transport::Ipc => format!("ipc:///sim/{index}-{number}"),
-        Transport::Tcp => format!("tcp://127.0.0.1:{}", group.first_port + number as u16),
     }
 }
 

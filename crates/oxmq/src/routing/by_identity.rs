@@ -45,7 +45,9 @@ impl ByIdentity {
     /// Frees the name of the peer at the end of `pipe`. False: it has none.
     pub(crate) fn forget(&mut self, pipe: PipeId) -> bool {
         let before = self.pipes.len();
-        self.pipes.retain(|_, &mut other| other != pipe);
+        if !cfg!(oxmq_mutation = "sim_forgotten_name") {
+            self.pipes.retain(|_, &mut other| other != pipe);
+        }
         self.pipes.len() != before
     }
 

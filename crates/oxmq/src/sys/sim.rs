@@ -369,6 +369,11 @@ pub fn reset(connection: &Connection) {
     with(|world| world.reset(connection));
 }
 
+/// Lets nothing through this connection any more, without telling either end.
+pub fn silence(connection: &Connection) {
+    with(|world| world.silence(connection));
+}
+
 /// Closes every descriptor of the node, as the kernel does for a process that was killed. What
 /// owned them must not act on this world again: drop it with [`bury`].
 pub fn kill_node(node: u32) {

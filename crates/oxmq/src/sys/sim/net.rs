@@ -98,6 +98,8 @@ struct Stream {
     closed: bool,
     /// A reset is on its way to the peer: one is enough.
     reset_sent: bool,
+    /// Nothing arrives any more, and nobody is told.
+    silent: bool,
     /// Who connected, and where to; taken when the end of the connection is counted.
     route: Option<(Node, SockAddr)>,
 }
@@ -190,6 +192,16 @@ impl Net {
         let Some(client) = self.streams.get(&connection.id) else { return };
         let Some(server) = client.peer else { return };
         self.reset_both(connection.id, server, now);
+    }
+
+    pub(super) fn silence(&mut self, connection: &Connection) {
+        let peer = self.streams.get(&connection.id).and_then(|client| client.peer);
+        for id in [Some(connection.id), peer].into_iter().flatten() {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.silent = true;
+            }
+        }
+        self.stats.silences += 1;
     }
 
     fn reset_both(&mut self, one: StreamId, other: StreamId, now: u64) {
@@ -502,6 +514,7 @@ impl Net {
             error: None,
             closed: false,
             reset_sent: false,
+            silent: false,
             route: None,
         };
         self.streams.insert(id, stream);
@@ -750,7 +763,7 @@ impl Stream {
     fn next_at(&self) -> Option<u64> {
         match &self.state {
             State::Connecting(attempt) => Some(attempt.at),
-            _ => self.flight.front().map(|(at, _)| *at),
+            _ => self.flight.front().filter(|_| !self.silent).map(|(at, _)| *at),
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Stats {
     pub interrupted: u64,
     /// Descriptors refused.
     pub out_of_descriptors: u64,
+    /// Connections that went silent.
+    pub silences: u64,
 }
 
 impl Stats {
@@ -83,6 +85,7 @@ impl Stats {
         self.short += other.short;
         self.interrupted += other.interrupted;
         self.out_of_descriptors += other.out_of_descriptors;
+        self.silences += other.silences;
     }
 }
 
@@ -184,6 +187,12 @@ impl World {
         let (one, other) = connection.nodes;
         self.log("reset", one as RawFd, i64::from(other));
         self.net.reset(connection, self.now);
+    }
+
+    pub(super) fn silence(&mut self, connection: &Connection) {
+        let (one, other) = connection.nodes;
+        self.log("silence", one as RawFd, i64::from(other));
+        self.net.silence(connection);
     }
 
     pub(super) fn kill_node(&mut self, node: Node) {
