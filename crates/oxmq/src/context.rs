@@ -331,13 +331,16 @@ impl ContextCore {
     }
 
     fn still_busy(&self) -> TermError {
-        let sockets = self.sockets.lock();
-        let mut lingering = sockets.lingering.iter();
-        let endpoint = lingering.find(|(_, session)| session.strong_count() > 0);
-        TermError::TimedOut {
-            sockets_open: sockets.open.len(),
-            endpoint: endpoint.map(|(endpoint, _)| endpoint.clone()),
-        }
+        // Each socket's lock is taken without the list's.
+        let (open, endpoints) = {
+            let sockets = self.sockets.lock();
+            let lingering = sockets.lingering.iter();
+            let alive = lingering.filter(|(_, session)| session.strong_count() > 0);
+            let endpoints: Vec<String> = alive.map(|(endpoint, _)| endpoint.clone()).collect();
+            (sockets.open.clone(), endpoints)
+        };
+        let sockets = open.iter().filter_map(Weak::upgrade).map(|socket| socket.named()).collect();
+        TermError::TimedOut { sockets, endpoints }
     }
 
     fn stop_io(&self) {

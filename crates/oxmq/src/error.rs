@@ -7,9 +7,9 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use crate::Message;
 use crate::endpoint::{EndpointError, EndpointErrorKind};
 use crate::option::OptionError;
+use crate::{Message, SocketType};
 
 /// A message was not sent; the error holds it.
 #[derive(Debug)]
@@ -168,14 +168,23 @@ pub enum TermError {
     Interrupted,
     /// Sockets are still open, or messages of closed ones still on their way.
     TimedOut {
-        /// How many sockets are open.
-        sockets_open: usize,
-        /// One endpoint that a closed socket was connected to, and whose connection has not
-        /// ended: messages may wait for it.
-        endpoint: Option<String>,
+        /// The sockets that are open.
+        sockets: Vec<OpenSocket>,
+        /// What closed sockets were connected to, where the connection has not ended: messages may
+        /// wait for it.
+        endpoints: Vec<String>,
     },
     /// The context is another process's: this one was forked after it was made.
     Forked,
+}
+
+/// A socket that keeps its context from ending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenSocket {
+    /// Its type.
+    pub kind: SocketType,
+    /// What it is bound and connected to, in the order in which that came.
+    pub endpoints: Vec<String>,
 }
 
 /// Why what was waited for did not come.
@@ -535,17 +544,41 @@ impl fmt::Display for TermError {
         match self {
             TermError::Interrupted => f.write_str(INTERRUPTED),
             TermError::Forked => f.write_str(CONTEXT_FORKED),
-            TermError::TimedOut { sockets_open, endpoint } => {
-                write!(
-                    f,
-                    "the context is not terminated in time: {sockets_open} sockets are open"
-                )?;
-                match endpoint {
-                    Some(endpoint) => write!(f, ", and messages may wait for {endpoint}"),
-                    None => Ok(()),
+            TermError::TimedOut { sockets, endpoints } => {
+                let open = sockets.len();
+                write!(f, "the context is not terminated in time: {open} sockets are open")?;
+                for (at, socket) in sockets.iter().take(SHOWN_MAX).enumerate() {
+                    write!(f, "{} {socket}", if at == 0 { ":" } else { "," })?;
                 }
+                if open > SHOWN_MAX {
+                    f.write_str(", …")?;
+                }
+                if !endpoints.is_empty() {
+                    let shown = endpoints.len().min(SHOWN_MAX);
+                    let more = if shown < endpoints.len() { ", …" } else { "" };
+                    let shown = endpoints[..shown].join(", ");
+                    write!(f, "; messages of closed ones may wait for {shown}{more}")?;
+                }
+                Ok(())
             }
         }
+    }
+}
+
+/// How many sockets and endpoints an error message names; chosen arbitrarily.
+const SHOWN_MAX: usize = 5;
+
+impl fmt::Display for OpenSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} at {}",
+            self.kind.name(),
+            match &self.endpoints[..] {
+                [] => "no endpoint".to_owned(),
+                endpoints => endpoints.join(" and "),
+            }
+        )
     }
 }
 

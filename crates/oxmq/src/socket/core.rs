@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::biased::{Biased, Guard};
 use crate::connection::Route;
 use crate::context::ContextCore;
+use crate::error::OpenSocket;
 use crate::monitor::{EventKind, Hub};
 use crate::option::Options;
 use crate::pattern::{self, Pattern, Refusal};
@@ -421,6 +422,13 @@ impl Core {
                 state.waiters.notify_all(state.pipes.after.wakes());
             }
         });
+    }
+
+    /// As an error names it.
+    pub(crate) fn named(&self) -> OpenSocket {
+        let endpoints =
+            self.with(|state| state.endpoints.iter().map(|(at, _)| at.to_string()).collect());
+        OpenSocket { kind: self.kind, endpoints }
     }
 
     /// Closes the socket; false if it was closed before, or is the parent's. What was sent lingers.
