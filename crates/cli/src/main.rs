@@ -1,11 +1,13 @@
 //! The `oxmq` command: `demo` carries real input through every pattern between real processes,
 //! `bench` measures the library, beside any `libzmq.so.5` if asked; `push`, `sub` and the other
-//! types of sockets send and receive from a shell; `device` stands between others.
+//! types of sockets send and receive from a shell; `device` stands between others; `monitor` says
+//! what happens to a socket.
 
 mod bench;
 mod demo;
 mod device;
 mod manual;
+mod monitor;
 mod parts;
 mod sockets;
 
@@ -73,6 +75,11 @@ enum Command {
     ///
     /// For instance: oxmq manual device | man -l -
     Manual(manual::ManualArgs),
+    /// Print what happens to a socket's endpoints and connections, and what it drops
+    ///
+    /// The socket discards what it receives; a REP answers with an empty message.
+    #[command(name = "monitor")]
+    Monitor(monitor::Args),
     /// One process of a demo; started by `demo`
     #[command(hide = true)]
     DemoPart(demo::PartArgs),
@@ -99,6 +106,7 @@ fn main() -> ExitCode {
         Command::Device(args) => device::run(args),
         Command::Completions(args) => manual::completions(Cli::command(), args),
         Command::Manual(args) => manual::manual(Cli::command(), args),
+        Command::Monitor(args) => monitor::run(args),
         Command::DemoPart(args) => demo::run_part(args),
         Command::BenchPart(args) => bench::run_part(args),
     };
