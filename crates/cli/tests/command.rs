@@ -286,7 +286,8 @@ fn device(kind: &str, sides: &[(&str, &str)], more: &[&str]) -> Running {
     args.extend(more);
     let mut running = Running::start(&args);
     let mut said = BufReader::new(running.0.stderr.take().unwrap());
-    for _ in sides.iter().filter(|(option, _)| option.ends_with("bind")) {
+    // All of them: who writes to a pipe that nobody reads any more dies.
+    for _ in args.iter().filter(|arg| arg.ends_with("-bind") || **arg == "--capture") {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         assert!(line.contains(" bound to "), "{line}");
@@ -331,6 +332,8 @@ fn a_forwarder_joins_publishers_it_connects_to() {
     );
     let copy = Running::start(&["sub", "--connect", &copies, "--count", "1"]);
     let sub = Running::start(&["sub", "--connect", &back, "--subscribe", "news", "--count", "1"]);
+    // Without a subscriber nothing passes, and the copy may come last.
+    let _stays = Running::start(&["sub", "--connect", &back, "--subscribe", "news"]);
     // Published until both have heard it: nobody says when a subscription has come through.
     let mut publisher = Running::start(&["pub", "--bind", &front]);
     let mut both = [sub, copy];
