@@ -124,6 +124,8 @@ pub enum ConnectError {
     },
     /// The socket is another process's: this one was forked after it was made.
     Forked,
+    /// Another peer of this ROUTER bears the name that CONNECT_ROUTING_ID gives.
+    RoutingIdInUse,
 }
 
 /// Why a socket was not unbound or disconnected.
@@ -329,7 +331,7 @@ impl ConnectError {
     pub fn errno(&self) -> i32 {
         match self {
             ConnectError::Endpoint(error) => error.errno(),
-            ConnectError::AddrInUse { .. } => libc::EADDRINUSE,
+            ConnectError::AddrInUse { .. } | ConnectError::RoutingIdInUse => libc::EADDRINUSE,
             // What libzmq says of a name that does not resolve.
             ConnectError::System { source, .. } => errno_of(source).unwrap_or(libc::EINVAL),
             ConnectError::Terminated => ETERM,
@@ -505,6 +507,9 @@ impl fmt::Display for ConnectError {
             ConnectError::Terminated => f.write_str(TERMINATED),
             ConnectError::Closed => f.write_str(CLOSED),
             ConnectError::Forked => f.write_str(FORKED),
+            ConnectError::RoutingIdInUse => {
+                f.write_str("the name given by CONNECT_ROUTING_ID is another peer's")
+            }
             ConnectError::NotSupported { endpoint } => write!(
                 f,
                 "cannot connect to {endpoint}: sockets of this type cannot use the transport"

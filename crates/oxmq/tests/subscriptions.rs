@@ -273,3 +273,67 @@ fn a_flood_of_subscriptions_ends_the_peer() {
     xpub.send("x is delivered").unwrap();
     assert_eq!(other.recv().unwrap()[..], *b"x is delivered");
 }
+
+#[test]
+fn a_manual_xpub_hears_the_end_of_what_was_asked_for() {
+    everywhere(|context, endpoint| {
+        let xpub = xpub(context);
+        xpub.set(option::XPUB_MANUAL, true).unwrap();
+        let endpoint = xpub.bind(endpoint).unwrap();
+        let sub = sub(context);
+        sub.connect(&endpoint).unwrap();
+        sub.subscribe("asked").unwrap();
+        assert_eq!(xpub.recv().unwrap()[..], *b"\x01asked", "{endpoint}");
+        xpub.subscribe("given").unwrap();
+        drop(sub);
+        assert_eq!(xpub.recv().unwrap()[..], *b"\x00asked", "{endpoint}");
+        // The peer is gone: there is nobody to give anything to.
+        xpub.subscribe("given").unwrap();
+        assert_eq!(xpub.get(option::TOPICS_COUNT), 0);
+        assert_eq!(xpub.try_recv(), Err(RecvError::Again));
+    });
+}
+
+#[test]
+fn the_last_value_goes_to_the_last_subscriber_alone() {
+    everywhere(|context, endpoint| {
+        let xpub = xpub(context);
+        xpub.set(option::XPUB_MANUAL_LAST_VALUE, true).unwrap();
+        let endpoint = xpub.bind(endpoint).unwrap();
+        let subs = [sub(context), sub(context)];
+        for (number, sub) in subs.iter().enumerate() {
+            sub.connect(&endpoint).unwrap();
+            sub.subscribe("topic").unwrap();
+            assert_eq!(xpub.recv().unwrap()[..], *b"\x01topic", "{endpoint}");
+            xpub.subscribe("topic").unwrap();
+            xpub.send(format!("topic, cached for {number}")).unwrap();
+        }
+        xpub.send("topic, for all").unwrap();
+        for (number, sub) in subs.iter().enumerate() {
+            let cached = format!("topic, cached for {number}");
+            assert_eq!(sub.recv().unwrap()[..], *cached.as_bytes(), "{endpoint}");
+            assert_eq!(sub.recv().unwrap()[..], *b"topic, for all", "{endpoint}");
+        }
+    });
+}
+
+#[test]
+fn topics_are_counted() {
+    everywhere(|context, endpoint| {
+        let xpub = xpub(context);
+        let endpoint = xpub.bind(endpoint).unwrap();
+        let [one, other] = [sub(context), sub(context)];
+        for sub in [&one, &other] {
+            sub.connect(&endpoint).unwrap();
+            sub.subscribe("a").unwrap();
+            sub.subscribe("a").unwrap();
+        }
+        other.subscribe("ab").unwrap();
+        xpub.wait_for_subscribers("a", 2, LONG).unwrap();
+        xpub.wait_for_subscribers("ab", 1, LONG).unwrap();
+        let counts = [xpub.get(option::TOPICS_COUNT), one.get(option::TOPICS_COUNT)];
+        assert_eq!((counts, other.get(option::TOPICS_COUNT)), ([2, 1], 2), "{endpoint}");
+        other.unsubscribe("ab").unwrap();
+        assert_eq!(other.get(option::TOPICS_COUNT), 1);
+    });
+}

@@ -395,6 +395,39 @@ options! {
     /// Default: 0, it is not. Who does not expect such messages takes them for the peers' own.
     ROUTER_NOTIFY = 97, router_notify: I32(i32) = 0, Range::Int(0..=3);
 
+    /// ROUTER: the name by which the peer of the next `connect` is addressed, whatever it calls
+    /// itself; 1 to 255 bytes, not beginning with a zero byte. That one connect uses it up. Messages
+    /// may be sent to it at once, and wait until it is there.
+    ///
+    /// Default: empty, the peer is addressed by the name that it gives itself, once it is there. A
+    /// name that another peer bears gets the connect refused.
+    CONNECT_ROUTING_ID = 61, connect_routing_id: Bytes(Vec<u8>) = Vec::new(), Range::RoutingId;
+
+    /// DEALER, ROUTER: a message sent to each new peer, on every new connection, before anything else.
+    /// Empty is none. Applies to endpoints bound or connected to after it is set.
+    ///
+    /// Default: empty. A peer that does not expect it takes it for one of the application's.
+    HELLO_MSG = 110, hello_msg: Bytes(Vec<u8>) = Vec::new(), Range::Bytes;
+
+    /// ROUTER: a message received from each peer that had connected and whose connection ends, behind
+    /// all that it had sent. Empty is none. Applies to endpoints bound after it is set.
+    ///
+    /// Default: empty. A peer can send the same message itself, and is then taken for gone.
+    DISCONNECT_MSG = 111, disconnect_msg: Bytes(Vec<u8>) = Vec::new(), Range::Bytes;
+
+    /// DEALER: a message received when the connection to a peer that was connected to ends; another is
+    /// tried. Empty is none. Applies to endpoints connected to after it is set. Over inproc nobody
+    /// comes back, and there is none.
+    ///
+    /// Default: empty. A peer can send the same message itself, and is then taken for gone.
+    HICCUP_MSG = 114, hiccup_msg: Bytes(Vec<u8>) = Vec::new(), Range::Bytes;
+
+    /// PUB, XPUB, SUB, XSUB: how many different prefixes are subscribed to, by the peers or by this
+    /// socket, as a number. Read only.
+    ///
+    /// Default: 0.
+    TOPICS_COUNT = 116, topics_count: I32(i32) = 0, Range::ReadOnly;
+
     /// XPUB: whether every subscription is received, not only the first to a prefix.
     ///
     /// Default: false. With it on, many subscribers to one prefix are many messages.
@@ -417,6 +450,12 @@ options! {
     ///
     /// Default: false. With it on, peers get nothing that the application does not see to.
     XPUB_MANUAL = 71, xpub_manual: Bool(bool) = false, Range::Bool;
+
+    /// XPUB: as XPUB_MANUAL, and the next message sent after a subscription was received goes to that
+    /// peer alone, so that it gets the last value and the others do not get it twice.
+    ///
+    /// Default: false. With it on, a message that was meant for all may reach one.
+    XPUB_MANUAL_LAST_VALUE = 98, xpub_manual_last_value: Bool(bool) = false, Range::Bool;
 
     /// XPUB: a message sent to each new peer. Empty is none.
     ///

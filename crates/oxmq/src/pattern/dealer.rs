@@ -1,6 +1,6 @@
 //! DEALER: each message to one of the peers, in turn; messages of all peers, fair-queued (RFC 28).
 
-use super::{Pattern, Refusal};
+use super::{Automatic, Pattern, Refusal};
 use crate::Message;
 use crate::option::Options;
 use crate::routing::{FairQueue, LoadBalance};
@@ -22,9 +22,13 @@ impl Pattern for Dealer {
         true
     }
 
+    fn automatic(&self) -> Automatic {
+        Automatic { hello: true, disconnect: false, hiccup: true }
+    }
+
     fn identified(&mut self, pipes: &mut Pipes, pipe: PipeId) -> bool {
         if self.probes {
-            pipes.write_probe(pipe);
+            pipes.write_alone(pipe, &mut Message::new());
         }
         true
     }

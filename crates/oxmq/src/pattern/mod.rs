@@ -40,6 +40,17 @@ pub(crate) enum Refusal {
     Unreachable,
 }
 
+/// Messages that options make by themselves.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Automatic {
+    /// HELLO_MSG, to each new peer.
+    pub(crate) hello: bool,
+    /// DISCONNECT_MSG, received from a peer that had connected and goes.
+    pub(crate) disconnect: bool,
+    /// HICCUP_MSG, received from a peer connected to that goes, and may come back.
+    pub(crate) hiccup: bool,
+}
+
 /// The rules of one socket type. All of it runs under the socket's lock.
 pub(crate) trait Pattern: Send {
     /// A pipe has come. False: this type takes no more, and the pipe goes.
@@ -50,6 +61,20 @@ pub(crate) trait Pattern: Send {
     fn identified(&mut self, _pipes: &mut Pipes, _pipe: PipeId) -> bool {
         true
     }
+
+    /// The peer of a pipe not yet connected is to be addressed by `Pipe::identity`. False: it is
+    /// another's. `None`: sockets of this type address nobody.
+    fn name(&mut self, _pipes: &mut Pipes, _pipe: PipeId) -> Option<bool> {
+        None
+    }
+
+    /// Which of the messages that options make by themselves are for sockets of this type.
+    fn automatic(&self) -> Automatic {
+        Automatic::default()
+    }
+
+    /// Tells what can be read through options alone.
+    fn report(&self, _options: &mut Options) {}
 
     /// The socket's options, at first and whenever one was set.
     fn configure(&mut self, _options: &Options) {}

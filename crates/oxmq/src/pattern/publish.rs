@@ -2,6 +2,7 @@
 
 use super::{Pattern, Refusal};
 use crate::Message;
+use crate::option::Options;
 use crate::routing::FanOut;
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
@@ -32,6 +33,10 @@ impl Pattern for Pub {
     fn disconnected(&mut self, _: &mut Pipes, pipe: PipeId) {
         // A new connection brings its subscriptions with it.
         self.subscriptions.remove_key(pipe);
+    }
+
+    fn report(&self, options: &mut Options) {
+        options.topics_count = i32::try_from(self.subscriptions.prefixes()).unwrap_or(i32::MAX);
     }
 
     fn readable(&mut self, _: PipeId) {}

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Pattern, Refusal};
+use super::{Automatic, Pattern, Refusal};
 use crate::Message;
 use crate::option::Options;
 use crate::routing::{ByIdentity, FairQueue};
@@ -111,6 +111,14 @@ impl Pattern for Router {
         true
     }
 
+    fn name(&mut self, pipes: &mut Pipes, pipe: PipeId) -> Option<bool> {
+        Some(self.peers.name(pipes, pipe).is_ok())
+    }
+
+    fn automatic(&self) -> Automatic {
+        Automatic { hello: true, disconnect: true, hiccup: false }
+    }
+
     fn identified(&mut self, pipes: &mut Pipes, pipe: PipeId) -> bool {
         if let Err(other) = self.peers.name(pipes, pipe) {
             if !self.handover {
@@ -123,7 +131,7 @@ impl Pattern for Router {
             }
         }
         if self.probes {
-            pipes.write_probe(pipe);
+            pipes.write_alone(pipe, &mut Message::new());
         }
         self.note(pipes, pipe, NOTIFY_CONNECT);
         true

@@ -77,6 +77,10 @@ impl Pattern for Sub {
         self.input.activate(pipe);
     }
 
+    fn report(&self, options: &mut Options) {
+        options.topics_count = i32::try_from(self.subscriptions.prefixes()).unwrap_or(i32::MAX);
+    }
+
     fn readable(&mut self, pipe: PipeId) {
         self.input.activate(pipe);
     }

@@ -1,6 +1,7 @@
 //! XPUB: PUB whose application hears of the subscriptions (RFC 29).
 
 use std::collections::VecDeque;
+use std::mem;
 
 use super::{Pattern, Refusal};
 use crate::Message;
@@ -14,6 +15,8 @@ use crate::subscription::Subscriptions;
 /// prefix. What XSUB peers send besides comes as it is.
 pub(super) struct XPub {
     subscriptions: Subscriptions<PipeId>,
+    /// XPUB_MANUAL: what the peers asked for, as against what they were given.
+    asked: Subscriptions<PipeId>,
     out: FanOut,
     input: FairQueue,
     /// Subscriptions to be received, and who sent them.
@@ -33,6 +36,7 @@ struct XPubOptions {
     verboser: bool,
     no_drop: bool,
     manual: bool,
+    last_value: bool,
     inverts: bool,
     welcome: Vec<u8>,
 }
@@ -48,6 +52,7 @@ impl Default for XPub {
     fn default() -> XPub {
         XPub {
             subscriptions: Subscriptions::new(),
+            asked: Subscriptions::new(),
             out: FanOut::default(),
             input: FairQueue::default(),
             news: VecDeque::new(),
@@ -71,6 +76,11 @@ impl XPub {
     fn hear(&mut self, pipe: PipeId, add: bool, prefix: &[u8]) {
         let what = if add { SUBSCRIBE } else { CANCEL };
         if self.options.manual {
+            if add {
+                self.asked.insert_once(prefix, pipe);
+            } else {
+                self.asked.remove(prefix, pipe);
+            }
             return self.tell(pipe, what, prefix);
         }
         let before = self.subscriptions.holders(prefix);
@@ -90,7 +100,14 @@ impl XPub {
 
     fn choose(&mut self, pipes: &mut Pipes, part: &Message) {
         let out = &mut self.out;
-        if self.options.inverts {
+        if self.options.last_value && self.speaker != PipeId::NOWHERE {
+            let last = mem::replace(&mut self.speaker, PipeId::NOWHERE);
+            self.subscriptions.matches(part, |pipe| {
+                if pipe == last {
+                    out.target(pipes, pipe);
+                }
+            });
+        } else if self.options.inverts {
             self.subscriptions.matches(part, |pipe| out.spare(pipes, pipe));
             for pipe in pipes.ids() {
                 out.target(pipes, pipe);
@@ -104,6 +121,16 @@ impl XPub {
     fn forget(&mut self, pipe: PipeId) {
         if cfg!(oxmq_mutation = "sim_lasting_subscription") {
             return;
+        }
+        if self.speaker == pipe {
+            self.speaker = PipeId::NOWHERE;
+        }
+        if self.options.manual {
+            for prefix in self.asked.prefixes_of(pipe) {
+                self.tell(pipe, CANCEL, &prefix);
+            }
+            self.asked.remove_key(pipe);
+            return self.subscriptions.remove_key(pipe);
         }
         let prefixes = self.subscriptions.prefixes_of(pipe);
         self.subscriptions.remove_key(pipe);
@@ -140,6 +167,10 @@ impl Pattern for XPub {
 
     fn disconnected(&mut self, _: &mut Pipes, pipe: PipeId) {
         self.forget(pipe);
+    }
+
+    fn report(&self, options: &mut Options) {
+        options.topics_count = i32::try_from(self.subscriptions.prefixes()).unwrap_or(i32::MAX);
     }
 
     fn readable(&mut self, pipe: PipeId) {
@@ -187,17 +218,17 @@ impl Pattern for XPub {
     }
 
     /// XPUB_MANUAL: decides about the peer whose subscription was received last.
-    fn subscribe(&mut self, _: &mut Pipes, add: bool, prefix: &[u8]) -> Result<(), Refusal> {
+    fn subscribe(&mut self, pipes: &mut Pipes, add: bool, prefix: &[u8]) -> Result<(), Refusal> {
         if !self.options.manual {
             return Err(Refusal::NotSupported);
         }
         if self.speaker == PipeId::NOWHERE {
             return Err(Refusal::State("a subscription must be received first"));
         }
-        if add {
-            self.subscriptions.insert_once(prefix, self.speaker);
-        } else {
+        if !add {
             self.subscriptions.remove(prefix, self.speaker);
+        } else if pipes.get(self.speaker).is_some_and(|pipe| !pipe.input_ended) {
+            self.subscriptions.insert_once(prefix, self.speaker);
         }
         Ok(())
     }
@@ -223,7 +254,8 @@ impl Pattern for XPub {
             verbose: options.xpub_verbose || options.xpub_verboser,
             verboser: options.xpub_verboser,
             no_drop: options.xpub_nodrop,
-            manual: options.xpub_manual,
+            manual: options.xpub_manual || options.xpub_manual_last_value,
+            last_value: options.xpub_manual_last_value,
             inverts: options.invert_matching,
             welcome: options.xpub_welcome_msg.clone(),
         };

@@ -270,6 +270,7 @@ impl Session {
                 inner.conflation = ends.conflation;
             }
         }
+        let automatic = core.as_ref().map(|core| core.automatic).unwrap_or_default();
         if let Some(core) = core.filter(|core| core.takes_subscriptions) {
             inner.takes_subscriptions = forwards_subscriptions;
             if !forwards_subscriptions {
@@ -278,6 +279,11 @@ impl Session {
             }
         }
         inner.transcoder = frames_v1.then(Box::<Transcoder>::default);
+        if automatic.hello && !inner.options.hello_msg.is_empty() {
+            // Not in the arena: before all that waits there, and once for each connection.
+            zmtp.poll_transmit(&mut inner.control);
+            zmtp.seal(false, &inner.options.hello_msg, &mut inner.control);
+        }
         inner.start_heartbeats();
         inner.deadline = None;
         inner.attempts = 0;
@@ -332,14 +338,44 @@ impl Session {
             core.count_dropped(self.pipe(), DropReason::Conflated, replaced);
         }
         match inner.origin {
-            Origin::Accepted => self.end(inner, garbage),
+            Origin::Accepted => {
+                if let Some(core) = self.core.upgrade().filter(|core| core.automatic.disconnect) {
+                    let options = inner.options.clone();
+                    self.receive_alone(inner, &core, &options.disconnect_msg);
+                }
+                self.end(inner, garbage);
+            }
             Origin::Connect { .. } => {
                 match self.core.upgrade() {
                     Some(core) if core.answers => self.renew_pipe(inner, &core, garbage),
-                    Some(core) => core.disconnected(self, self.pipe()),
+                    Some(core) => {
+                        if core.disconnected(self, self.pipe()) && core.automatic.hiccup {
+                            let options = inner.options.clone();
+                            self.receive_alone(inner, &core, &options.hiccup_msg);
+                        }
+                    }
                     None => {}
                 }
                 self.connect_later(inner, reactor);
+            }
+        }
+    }
+
+    /// The socket receives a message that an option made, as if the peer had sent it. It comes from
+    /// beyond the high-water mark if it must: one for a connection.
+    #[cold]
+    fn receive_alone(&self, inner: &mut Inner, core: &Core, body: &[u8]) {
+        if body.is_empty() {
+            return;
+        }
+        let message = Message::from(body);
+        if let Some(conflation) = &mut inner.conflation {
+            conflation.sink.push(message, true);
+            self.publish_newest(conflation);
+        } else if let Some(input) = &mut inner.input {
+            input.push(message, true);
+            if input.publish() {
+                core.readable(self.pipe());
             }
         }
     }

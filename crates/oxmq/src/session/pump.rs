@@ -163,7 +163,7 @@ impl Session {
     }
 
     #[cold]
-    fn publish_newest(&self, conflation: &mut Conflation) {
+    pub(super) fn publish_newest(&self, conflation: &mut Conflation) {
         let mut garbage = Vec::new();
         let Some(published) = conflation.sink.publish(&mut garbage) else { return };
         let Some(core) = self.core.upgrade() else { return };

@@ -12,7 +12,7 @@ use crate::context::ContextCore;
 use crate::error::OpenSocket;
 use crate::monitor::{EventKind, Hub};
 use crate::option::Options;
-use crate::pattern::{self, Pattern, Refusal};
+use crate::pattern::{self, Automatic, Pattern, Refusal};
 use crate::pipe::{arena, newest, slots};
 use crate::reactor::{Group, Io, ListenerId};
 use crate::session::{Conflation, Ends, Rejection, Session};
@@ -43,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) takes_subscriptions: bool,
     pub(crate) answers: bool,
     conflates: bool,
+    pub(crate) automatic: Automatic,
 }
 
 pub(crate) struct State {
@@ -92,6 +93,7 @@ impl Core {
             takes_subscriptions: pattern.takes_subscriptions(),
             answers: pattern.answers(),
             conflates: pattern.conflates(),
+            automatic: pattern.automatic(),
             spin: Spin::new(),
             hub: Hub::new(),
             groups: Mutex::new(Some(Vec::new())),
@@ -303,19 +305,22 @@ impl Core {
         })
     }
 
-    /// The connection of an endpoint connected to is gone; another will be tried.
-    pub(crate) fn disconnected(&self, session: &Session, id: PipeId) {
+    /// The connection of an endpoint connected to is gone; another will be tried. Says whether its
+    /// handshake had been done.
+    pub(crate) fn disconnected(&self, session: &Session, id: PipeId) -> bool {
         self.with(|state| {
             session.forget_subscriptions();
+            let mut was_connected = false;
             if let Some(pipe) = state.pipes.get(id) {
-                pipe.connected = false;
+                was_connected = mem::take(&mut pipe.connected);
                 state.pattern.disconnected(&mut state.pipes, id);
                 if state.options.immediate {
                     state.pattern.detach(&mut state.pipes, id);
                 }
                 state.notify(Events::PEERS | Events::IN);
             }
-        });
+            was_connected
+        })
     }
 
     /// As [`Core::disconnected`], for a type that answers: what its peer had asked may still be
@@ -657,12 +662,31 @@ impl State {
         (id, Ends { out, input: Some(input), conflation: None })
     }
 
+    /// CONNECT_ROUTING_ID, for the connect that a pipe was just made for. Refused: the name is another
+    /// peer's.
+    pub(crate) fn name_pipe(&mut self, id: PipeId) -> Result<(), Refusal> {
+        let name = mem::take(&mut self.options.connect_routing_id);
+        let Some(pipe) = self.pipes.get(id).filter(|_| !name.is_empty()) else { return Ok(()) };
+        let before = mem::replace(&mut pipe.identity, name.into());
+        match self.pattern.name(&mut self.pipes, id) {
+            Some(false) => Err(Refusal::State("a name that no peer bears")),
+            named => {
+                let Some(pipe) = self.pipes.get(id) else { return Ok(()) };
+                pipe.named = named.is_some();
+                if !pipe.named {
+                    pipe.identity = before;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// False: the peer is not wanted.
     fn pipe_connected(&mut self, id: PipeId, identity: &[u8], session: &Session) -> bool {
         // A closed socket is not told; what it had sent still goes out.
         let Some(pipe) = self.pipes.get(id) else { return true };
-        // A name made up for the endpoint stays.
-        if !identity.is_empty() {
+        // A name made up for the endpoint stays, and so does one that the application gave.
+        if !identity.is_empty() && !pipe.named {
             pipe.identity = identity.into();
         }
         if !self.pattern.identified(&mut self.pipes, id) {

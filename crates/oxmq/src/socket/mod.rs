@@ -24,7 +24,7 @@ use crate::error::{
     WaitError,
 };
 use crate::monitor::{EventKind, Reason};
-use crate::option::{Opt, OptionError, OptionValue};
+use crate::option::{Opt, OptionError, OptionValue, Range};
 use crate::pattern::Refusal;
 use crate::reactor::{Listener, ListenerId};
 use crate::session::{Ends, Session};
@@ -160,7 +160,7 @@ impl Socket {
             let make =
                 |ends| Session::connect(&self.core, group, parsed, route.clone(), options, ends);
             let may_conflate = state.pattern.conflates();
-            Ok(state.connect_pipe(make, endpoint, &route, may_conflate))
+            state.connect_pipe(make, endpoint, &route, may_conflate)
         });
         let (session, id) = connected.map_err(connect_refusal)?;
         session.set_pipe(id);
@@ -261,7 +261,12 @@ impl Socket {
 
     /// The value of an option. (In a child forked after the socket was made, its default.)
     pub fn get<T>(&self, option: Opt<T>) -> T {
-        self.core.with(|state| state.options.get(option))
+        self.core.with(|state| {
+            if option.spec().range() == &Range::ReadOnly {
+                state.pattern.report(&mut state.options);
+            }
+            state.options.get(option)
+        })
     }
 
     // Carrying messages.
@@ -561,8 +566,12 @@ impl State {
         endpoint: &str,
         route: &Arc<Route>,
         may_conflate: bool,
-    ) -> (Arc<Session>, pipes::PipeId) {
+    ) -> Result<(Arc<Session>, pipes::PipeId), Refusal> {
         let (id, ends) = self.new_session_pipe(Link::Unbound, route.clone(), may_conflate);
+        if let Err(refusal) = self.name_pipe(id) {
+            self.pipes.remove(id);
+            return Err(refusal);
+        }
         let session = make(ends);
         if let Some(pipe) = self.pipes.get(id) {
             pipe.link = Link::Session(session.clone());
@@ -574,7 +583,7 @@ impl State {
         self.options.last_endpoint = endpoint.into();
         self.endpoints.push((endpoint.into(), Attached::Connector(id)));
         self.notify(Events::OUT);
-        (session, id)
+        Ok((session, id))
     }
 }
 
@@ -652,6 +661,8 @@ fn connect_refusal(refusal: Refusal) -> ConnectError {
     match refusal {
         Refusal::Terminated => ConnectError::Terminated,
         Refusal::Forked => ConnectError::Forked,
+        // CONNECT_ROUTING_ID; connecting knows no turns.
+        Refusal::State(_) => ConnectError::RoutingIdInUse,
         _ => ConnectError::Closed,
     }
 }

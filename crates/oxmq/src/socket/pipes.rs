@@ -47,6 +47,10 @@ pub(crate) struct Pipe {
     pub(crate) input_ended: bool,
     /// The peer's identity (routing id), empty when it gave none.
     pub(crate) identity: Box<[u8]>,
+    /// The identity is CONNECT_ROUTING_ID's, whatever the peer says.
+    pub(crate) named: bool,
+    /// DISCONNECT_MSG of a socket of this process, sent when this end goes.
+    pub(crate) farewell: Option<Box<Message>>,
     /// Where it goes.
     pub(crate) route: Arc<Route>,
     /// The high-water mark of `input`, which its writer knows.
@@ -157,6 +161,8 @@ impl Pipe {
             connected: false,
             input_ended: false,
             identity: Box::default(),
+            named: false,
+            farewell: None,
             route,
             rcvhwm: 0,
             dropped: None,
@@ -574,6 +580,13 @@ impl Pipes {
     pub(crate) fn close_output(&mut self, id: PipeId) {
         let slot = &mut self.slots[id.index as usize];
         let Some(pipe) = slot.pipe.as_mut() else { return };
+        if let Some(mut farewell) = pipe.farewell.take()
+            && !pipe.input_ended
+        {
+            self.write_alone(id, &mut farewell);
+        }
+        let slot = &mut self.slots[id.index as usize];
+        let Some(pipe) = slot.pipe.as_mut() else { return };
         pipe.connected = false;
         let closed = Output::Closed(pipe.sent());
         match std::mem::replace(&mut pipe.output, closed) {
@@ -602,10 +615,10 @@ impl Pipes {
         }
     }
 
-    /// Sends an empty message (PROBE_ROUTER), if there is room for it.
-    pub(crate) fn write_probe(&mut self, id: PipeId) {
+    /// Sends a message that an option made, if there is room for it.
+    pub(crate) fn write_alone(&mut self, id: PipeId, message: &mut Message) {
         self.lingering = Lingering::No;
-        self.write_whole(id, &mut Message::new());
+        self.write_whole(id, message);
     }
 
     /// Whether the pipe's other end is gone and all its input read: time to remove it.

@@ -126,6 +126,11 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
         self.find(prefix).map_or(0, |id| self.nodes[id as usize].held.len())
     }
 
+    /// How many prefixes anybody is subscribed to. Walks them all.
+    pub(crate) fn prefixes(&self) -> usize {
+        self.nodes.iter().filter(|node| !node.held.is_empty()).count()
+    }
+
     /// The prefixes that `key` is subscribed to, in no particular order.
     pub(crate) fn prefixes_of(&self, key: K) -> Vec<Vec<u8>> {
         let nodes = self.peers.get(&key).map_or(&[][..], |peer| &peer.nodes);

@@ -11,7 +11,7 @@ use crate::monitor::{EventKind, Reason};
 use crate::pattern::Refusal;
 use crate::pipe::{NewestReader, SlotReader, newest, slots};
 use crate::session::{Failure, Rejection};
-use crate::socket::core::{Attached, Core};
+use crate::socket::core::{Attached, Core, State};
 use crate::socket::pipes::{Account, Link, Output, PeerNews, Pipe, PipeId};
 use crate::socket::waiters::Events;
 use crate::statistics::DropReason;
@@ -85,6 +85,10 @@ impl Inproc {
                 far_newest = Some(conflate(&mut pipe, &mut output));
             }
             let id = state.pipes.insert(pipe);
+            if let Err(refusal) = state.name_pipe(id) {
+                state.pipes.remove(id);
+                return Err(refusal);
+            }
             if state.pattern.attach(&mut state.pipes, id) {
                 state.endpoints.push((endpoint.to_string(), Attached::InprocPipe(id)));
                 state.notify(Events::OUT);
@@ -203,8 +207,12 @@ fn join(binder: &Arc<Core>, mut far: Far) {
             }
             // What was sent before the bind is here already.
             state.notify(Events::IN | Events::OUT | Events::PEERS);
+            say_hello(binder, state, id);
+            let farewell = &state.options.disconnect_msg;
+            let farewell = (binder.automatic.disconnect && !farewell.is_empty())
+                .then(|| Box::new(Message::from(farewell)));
             let hwms = (sum(sndhwm, state.options.rcvhwm), sum(state.options.sndhwm, rcvhwm));
-            Ok((id, hwms, state.options.routing_id.clone()))
+            Ok((id, hwms, state.options.routing_id.clone(), farewell))
         })
     });
     const NOTHING_TAKEN: Account = Account { taken: 0, left: 0 };
@@ -212,7 +220,7 @@ fn join(binder: &Arc<Core>, mut far: Far) {
         Some(rejection) => Reason::of(&Failure::Refused(rejection)),
         None => Reason::incompatible(ours, theirs),
     };
-    let (far_pipe, (hwm, rcvhwm), identity) = match joined.transpose() {
+    let (far_pipe, (hwm, rcvhwm), identity, farewell) = match joined.transpose() {
         Ok(Some(joined)) => joined,
         unwanted => {
             connector.ended(near_pipe, NOTHING_TAKEN);
@@ -236,7 +244,10 @@ fn join(binder: &Arc<Core>, mut far: Far) {
         if pipe.newest.is_none() {
             pipe.rcvhwm = rcvhwm;
         }
-        pipe.identity = identity.into();
+        if !pipe.named {
+            pipe.identity = identity.into();
+        }
+        pipe.farewell = farewell;
         if let Output::Slots(output) = &mut pipe.output {
             output.set_hwm(hwm);
         }
@@ -245,6 +256,7 @@ fn join(binder: &Arc<Core>, mut far: Far) {
             state.pipes.remove(near_pipe);
             return false;
         }
+        say_hello(&connector, state, near_pipe);
         state.pattern.writable(near_pipe);
         // The pattern may have something to say to the one it now has as a peer.
         let mut prefixes = Vec::new();
@@ -267,6 +279,14 @@ fn join(binder: &Arc<Core>, mut far: Far) {
     connector.hub.emit(&near_route, None, || EventKind::Connected);
     binder.hub.emit(&routes[0], None, || EventKind::HandshakeSucceeded);
     connector.hub.emit(&near_route, None, || EventKind::HandshakeSucceeded);
+}
+
+/// HELLO_MSG.
+fn say_hello(core: &Core, state: &mut State, pipe: PipeId) {
+    if core.automatic.hello && !state.options.hello_msg.is_empty() {
+        let mut hello = Message::from(&state.options.hello_msg);
+        state.pipes.write_alone(pipe, &mut hello);
+    }
 }
 
 /// A route to a socket of this process.
