@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::SocketType;
 use crate::error::{SocketError, TermError};
+use crate::option::Options;
 use crate::parker::Parker;
 use crate::pattern;
 use crate::reactor::{Io, Job, Reactor};
@@ -19,7 +20,7 @@ use crate::socket::wait::{Deadline, Sleeper, Woken};
 use crate::sys::{Instant, IoThread, fork_generation, spawn_io};
 use crate::transport::inproc::Inproc;
 
-/// How many sockets a context may have at a time (libzmq's default for ZMQ_MAX_SOCKETS).
+/// How many sockets a context may have at a time, unless told otherwise (libzmq's default for ZMQ_MAX_SOCKETS).
 const SOCKETS_MAX: usize = 1023;
 
 /// Where sockets live: it has the threads that do I/O in the background (made when first needed),
@@ -72,14 +73,31 @@ impl Default for Process {
     }
 }
 
-#[derive(Default)]
 struct Sockets {
     open: Vec<Weak<Core>>,
+    max: usize,
+    /// What IPV6 is in a new socket, and whether its LINGER is for ever.
+    ipv6: bool,
+    blocky: bool,
     terminated: bool,
     /// Threads in `term`.
     waiting: Vec<Arc<Parker>>,
     /// What closed sockets were connected to, and the connections, while they last.
     lingering: Vec<(String, Weak<Session>)>,
+}
+
+impl Default for Sockets {
+    fn default() -> Sockets {
+        Sockets {
+            open: Vec::new(),
+            max: SOCKETS_MAX,
+            ipv6: false,
+            blocky: true,
+            terminated: false,
+            waiting: Vec::new(),
+            lingering: Vec::new(),
+        }
+    }
 }
 
 struct IoThreads {
@@ -114,6 +132,23 @@ impl Context {
         if !self.shared.core.is_inherited() {
             self.shared.core.io.lock().wanted = threads.max(1);
         }
+    }
+
+    /// How many sockets there may be at a time, in sockets. Default: 1023 (libzmq's). Sockets that
+    /// are open stay.
+    pub fn set_max_sockets(&self, sockets: usize) {
+        self.shared.core.sockets.lock().max = sockets;
+    }
+
+    /// What the option IPV6 is in new sockets. Default: false.
+    pub fn set_ipv6(&self, ipv6: bool) {
+        self.shared.core.sockets.lock().ipv6 = ipv6;
+    }
+
+    /// Whether sockets linger unless they are told not to: with false the option LINGER is 0 in new
+    /// sockets, so that the end of the context waits for nobody. Default: true, LINGER is -1.
+    pub fn set_blocky(&self, blocky: bool) {
+        self.shared.core.sockets.lock().blocky = blocky;
     }
 
     /// A new socket of any type.
@@ -214,10 +249,14 @@ impl ContextCore {
         if sockets.terminated {
             return Err(SocketError::Terminated);
         }
-        if sockets.open.len() >= SOCKETS_MAX {
-            return Err(SocketError::TooManySockets { limit: SOCKETS_MAX });
+        if sockets.open.len() >= sockets.max {
+            return Err(SocketError::TooManySockets { limit: sockets.max });
         }
-        let socket = Core::new(self.clone(), kind, pattern);
+        let mut options = Options { ipv6: sockets.ipv6, ..Options::default() };
+        if !sockets.blocky {
+            options.linger = 0;
+        }
+        let socket = Core::new(self.clone(), kind, pattern, options);
         sockets.open.push(Arc::downgrade(&socket));
         Ok(socket)
     }
@@ -226,8 +265,8 @@ impl ContextCore {
         &self.inproc
     }
 
-    /// The I/O thread with the fewest connections.
-    pub(crate) fn least_loaded(&self) -> io::Result<Arc<Io>> {
+    /// The I/O thread with the fewest connections, of those that `affinity` allows: bit 0 is the first one, and 0 allows all.
+    pub(crate) fn least_loaded(&self, affinity: i64) -> io::Result<Arc<Io>> {
         let mut io = self.io.lock();
         if io.stopped {
             return Err(io::ErrorKind::NotConnected.into());
@@ -248,8 +287,16 @@ impl ContextCore {
             };
             io.started.push((thread, handle));
         }
-        let least = io.started.iter().min_by_key(|(io, _)| io.load.load(Ordering::Relaxed));
-        least.map(|(io, _)| io.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        let allowed = io
+            .started
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| affinity == 0 || *number < 63 && affinity >> number & 1 != 0);
+        let least = allowed.min_by_key(|(_, (io, _))| io.load.load(Ordering::Relaxed));
+        least.map(|(_, (io, _))| io.clone()).ok_or_else(|| {
+            let why = "AFFINITY allows none of the context's I/O threads";
+            io::Error::new(io::ErrorKind::NotFound, why)
+        })
     }
 
     pub(crate) fn session_started(&self) {

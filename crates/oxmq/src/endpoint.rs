@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAdd
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::sys::{IPC_BYTES_MAX, IpcAddr};
+use crate::sys::{self, IPC_BYTES_MAX, IpcAddr};
 
 /// Where a socket binds or connects: a transport and an address, written `transport://address`.
 ///
@@ -42,6 +42,18 @@ pub struct TcpEndpoint {
     /// The machine or, for `bind`, the interface.
     pub host: Host,
     /// The port.
+    pub port: Port,
+    /// Where to connect from (`tcp://source;host:port`), for `connect` only; `None` leaves it to the
+    /// system.
+    pub source: Option<TcpSource>,
+}
+
+/// Where a connection comes from: the part before the semicolon of `tcp://192.168.1.2:0;host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TcpSource {
+    /// The interface: an address of it, its name, or `*` for any.
+    pub host: Host,
+    /// The port; `*` or 0 for any.
     pub port: Port,
 }
 
@@ -94,9 +106,8 @@ pub enum EndpointErrorKind {
     UnknownTransport,
     /// A transport that ØMQ has, but this library does not have yet.
     TransportNotSupported,
-    /// A TCP endpoint that names the address to connect from (`source;host:port`), which this
-    /// library cannot do yet.
-    SourceNotSupported,
+    /// A TCP endpoint that names the address to connect from (`source;host:port`), given to `bind`.
+    Source,
     /// The host is missing, or is neither an address nor a name.
     Host,
     /// The port of a TCP endpoint is missing.
@@ -114,6 +125,20 @@ pub enum EndpointErrorKind {
 }
 
 impl Endpoint {
+    /// What `bind` must ask: an endpoint without a source.
+    ///
+    /// # Errors
+    /// [`EndpointErrorKind::Source`].
+    pub(crate) fn check_bind(&self) -> Result<(), EndpointError> {
+        match self {
+            Endpoint::Tcp(TcpEndpoint { source: Some(_), .. }) => {
+                let kind = EndpointErrorKind::Source;
+                Err(EndpointError { endpoint: self.to_string(), kind })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What `connect` must ask: an endpoint without wildcards.
     ///
     /// # Errors
@@ -191,6 +216,10 @@ pub(crate) fn resolve(tcp: &TcpEndpoint, ipv6: bool, bind: bool) -> io::Result<V
             Ok(scope) => vec![SocketAddrV6::new(*ip, port, 0, scope).into()],
             Err(_) => (format!("{ip}%{scope}"), port).to_socket_addrs()?.collect(),
         },
+        // An interface: libzmq's bind looks there first, too.
+        Host::Name(name) if bind && let Some(found) = sys::interface_address(name, ipv6) => {
+            vec![on_interface(found, port)]
+        }
         Host::Name(name) => {
             (name.as_str(), port).to_socket_addrs()?.filter(|addr| ipv6 || addr.is_ipv4()).collect()
         }
@@ -200,6 +229,45 @@ pub(crate) fn resolve(tcp: &TcpEndpoint, ipv6: bool, bind: bool) -> io::Result<V
         return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why));
     }
     Ok(found)
+}
+
+impl TcpSource {
+    /// The address to connect from, of the kind wanted where the source leaves that open.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable`: there is no such interface.
+    pub(crate) fn address(&self, ipv6: bool) -> io::Result<SocketAddr> {
+        let port = match self.port {
+            Port::Number(port) => port,
+            Port::Any => 0,
+        };
+        Ok(match &self.host {
+            Host::Any if ipv6 => (Ipv6Addr::UNSPECIFIED, port).into(),
+            Host::Any => (Ipv4Addr::UNSPECIFIED, port).into(),
+            Host::V4(ip) => (*ip, port).into(),
+            Host::V6 { ip, scope } => {
+                let scope = match scope.as_deref().map(|scope| (scope.parse(), scope)) {
+                    None => 0,
+                    Some((Ok(scope), _)) => scope,
+                    Some((Err(_), name)) => sys::interface_address(name, true)
+                        .map(|(_, scope)| scope)
+                        .ok_or(io::ErrorKind::AddrNotAvailable)?,
+                };
+                SocketAddrV6::new(*ip, port, 0, scope).into()
+            }
+            Host::Name(name) => match sys::interface_address(name, ipv6) {
+                Some(found) => on_interface(found, port),
+                None => return Err(io::ErrorKind::AddrNotAvailable.into()),
+            },
+        })
+    }
+}
+
+fn on_interface((ip, scope): (IpAddr, u32), port: u16) -> SocketAddr {
+    match ip {
+        IpAddr::V4(ip) => (ip, port).into(),
+        IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, scope).into(),
+    }
 }
 
 fn invalid(why: &'static str) -> io::Error {
@@ -231,9 +299,17 @@ fn parse(text: &str) -> Result<Endpoint, EndpointErrorKind> {
 }
 
 fn parse_tcp(address: &str) -> Result<TcpEndpoint, EndpointErrorKind> {
-    if address.contains(';') {
-        return Err(EndpointErrorKind::SourceNotSupported);
-    }
+    let (source, address) = match address.split_once(';') {
+        Some((source, address)) => (Some(source), address),
+        None => (None, address),
+    };
+    let (host, port) = parse_host_and_port(address)?;
+    let source = source.map(parse_host_and_port).transpose()?;
+    let source = source.map(|(host, port)| TcpSource { host, port });
+    Ok(TcpEndpoint { host, port, source })
+}
+
+fn parse_host_and_port(address: &str) -> Result<(Host, Port), EndpointErrorKind> {
     let (host, port) = address.rsplit_once(':').ok_or(EndpointErrorKind::NoPort)?;
     // The colon may belong to an IPv6 address without a port: "[::1]".
     if port.ends_with(']') || port.is_empty() {
@@ -248,7 +324,7 @@ fn parse_tcp(address: &str) -> Result<TcpEndpoint, EndpointErrorKind> {
         _ => return Err(EndpointErrorKind::Port),
     };
     let host = parse_host(host).ok_or(EndpointErrorKind::Host)?;
-    Ok(TcpEndpoint { host, port })
+    Ok((host, port))
 }
 
 fn parse_host(text: &str) -> Option<Host> {
@@ -303,6 +379,9 @@ impl fmt::Display for Endpoint {
 
 impl fmt::Display for TcpEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(source) = &self.source {
+            write!(f, "{}:{};", source.host, source.port)?;
+        }
         write!(f, "{}:{}", self.host, self.port)
     }
 }
@@ -346,7 +425,7 @@ impl From<SocketAddr> for Endpoint {
                 Host::V6 { ip, scope }
             }
         };
-        Endpoint::Tcp(TcpEndpoint { host, port: Port::Number(addr.port()) })
+        Endpoint::Tcp(TcpEndpoint { host, port: Port::Number(addr.port()), source: None })
     }
 }
 
@@ -366,8 +445,8 @@ impl fmt::Display for EndpointError {
                 f,
                 "the transport {transport} is not supported yet; expected tcp, ipc or inproc"
             ),
-            SourceNotSupported => f.write_str(
-                "connecting from a source address is not supported yet; expected tcp://host:port",
+            Source => f.write_str(
+                "only connect can use an address to connect from; expected tcp://host:port",
             ),
             Host => f.write_str(
                 "the host is neither an address nor a name; expected *, an IPv4 address, an IPv6 \
@@ -419,6 +498,9 @@ mod tests {
             "tcp://eth0:5555",
             "tcp://my_host-1.example.com:80",
             "tcp://127.1:80",
+            "tcp://192.168.1.1:0;10.0.0.1:5555",
+            "tcp://[::1]:*;[::1]:5555",
+            "tcp://eth0:0;host:5555",
             "ipc:///tmp/feeds/0",
             "ipc://relative with spaces",
             "ipc://@abstract",
@@ -445,11 +527,12 @@ mod tests {
 
     #[test]
     fn hosts_and_ports_are_told_apart() {
-        assert_eq!(tcp("tcp://*:0"), TcpEndpoint { host: Host::Any, port: Port::Number(0) });
+        let any = TcpEndpoint { host: Host::Any, port: Port::Number(0), source: None };
+        assert_eq!(tcp("tcp://*:0"), any);
         assert_eq!(tcp("tcp://1.2.3.4:*").host, Host::V4(Ipv4Addr::new(1, 2, 3, 4)));
         assert_eq!(
             tcp("tcp://lo:*"),
-            TcpEndpoint { host: Host::Name("lo".into()), port: Port::Any }
+            TcpEndpoint { host: Host::Name("lo".into()), port: Port::Any, source: None }
         );
         let scope = Some("eth0".to_owned());
         let ip = "fe80::1".parse().unwrap();
@@ -470,7 +553,10 @@ mod tests {
             ("http://x", UnknownTransport),
             ("udp://127.0.0.1:1", TransportNotSupported),
             ("epgm://eth0;239.0.0.1:1", TransportNotSupported),
-            ("tcp://192.168.1.1:0;10.0.0.1:5555", SourceNotSupported),
+            ("tcp://192.168.1.1;10.0.0.1:5555", NoPort),
+            ("tcp://192.168.1.1:x;10.0.0.1:5555", Port),
+            ("tcp://192.168.1.1:0;", NoPort),
+            ("tcp://;10.0.0.1:5555", NoPort),
             ("tcp://", NoPort),
             ("tcp://127.0.0.1", NoPort),
             ("tcp://127.0.0.1:", NoPort),
@@ -527,6 +613,14 @@ mod tests {
         assert_eq!(all("tcp://[::1]:5", true, false), one("[::1]:5"));
         assert_eq!(all("tcp://[fe80::1%7]:5", true, false), one("[fe80::1%7]:5"));
         assert_eq!(all("tcp://localhost:5", false, false), one("127.0.0.1:5"));
+        let from = |text: &str| tcp(text).source.unwrap().address(false).map(|at| at.to_string());
+        if cfg!(not(oxmq_sim)) {
+            assert_eq!(all("tcp://lo:5", false, true), one("127.0.0.1:5"));
+            assert_eq!(from("tcp://lo:7;host:5").unwrap(), "127.0.0.1:7");
+        }
+        assert_eq!(from("tcp://*:*;host:5").unwrap(), "0.0.0.0:0");
+        assert_eq!(from("tcp://[fe80::1%7]:1;host:5").unwrap(), "[fe80::1%7]:1");
+        assert!(from("tcp://nowhere:0;host:5").is_err());
         let invalid = Err(io::ErrorKind::InvalidInput);
         assert_eq!(all("tcp://[::1]:5", false, true), invalid);
         assert_eq!(all("tcp://*:5", false, false), invalid);

@@ -299,7 +299,7 @@ impl EndpointError {
                 libc::EPROTONOSUPPORT
             }
             EndpointErrorKind::PathTooLong => libc::ENAMETOOLONG,
-            EndpointErrorKind::SourceNotSupported => libc::ENOTSUP,
+            EndpointErrorKind::Source => libc::EINVAL,
             EndpointErrorKind::NoTransport
             | EndpointErrorKind::Host
             | EndpointErrorKind::NoPort

@@ -57,7 +57,9 @@ pub use {
     connection::{Connection, Peer},
     context::Context,
     device::Device,
-    endpoint::{Endpoint, EndpointError, EndpointErrorKind, Host, IpcPath, Port, TcpEndpoint},
+    endpoint::{
+        Endpoint, EndpointError, EndpointErrorKind, Host, IpcPath, Port, TcpEndpoint, TcpSource,
+    },
     error::*,
     monitor::Monitor,
     oxmq_zmtp::{SocketType, Version as ZmtpVersion},

@@ -14,6 +14,8 @@ use std::error::Error;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use crate::transport::filter;
+
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +64,12 @@ pub enum Range {
     RoutingId,
     /// Any bytes.
     Bytes,
+    /// Text of up to so many bytes, none of them zero.
+    Text(usize),
+    /// Networks, as `192.168.0.0/16` or `::1`, separated by commas.
+    Networks,
+    /// Numbers from 0 to 4294967295, separated by commas.
+    Numbers,
     /// None: the option can only be read.
     ReadOnly,
 }
@@ -193,6 +201,11 @@ impl Range {
             (Range::Int(range), OptionValue::I64(value)) => range.contains(value),
             (Range::Bool, OptionValue::Bool(_)) => true,
             (Range::Bytes, OptionValue::Bytes(_)) => true,
+            (Range::Text(bytes_max), OptionValue::Text(text)) => {
+                text.len() <= *bytes_max && !text.contains('\0')
+            }
+            (Range::Networks, OptionValue::Text(text)) => filter::are_networks(text),
+            (Range::Numbers, OptionValue::Text(text)) => filter::are_numbers(text),
             (Range::RoutingId, OptionValue::Bytes(id)) => {
                 id.len() <= ROUTING_ID_BYTES_MAX && id.first() != Some(&0)
             }
@@ -249,7 +262,7 @@ macro_rules! options {
         )+
 
         /// Every option there is.
-        pub const TABLE: &[&OptionSpec] = &[$($name.spec,)+];
+        pub const TABLE: &[&OptionSpec] = &[$($name.spec,)+ IPV4ONLY.spec];
     };
 }
 
@@ -297,7 +310,9 @@ options! {
     RCVTIMEO = 27, rcvtimeo: I32(i32) = -1, COUNT_OR_MINUS_1;
 
     /// How long to wait before connecting again to a peer that refused or went, in milliseconds;
-    /// −1 is never. Some chance is added, so that many clients do not come all at once.
+    /// 0 is at once, which is a millisecond; −1 is never: the endpoint is given up at the first failure,
+    /// as if it had been disconnected from. Some chance is added, so that many clients do not come all
+    /// at once. A name is looked up anew each time, and all its addresses are tried in turn.
     ///
     /// Default: 100. Too short floods a server that is coming back; too long, or never, keeps the
     /// peer away although it could be had.
@@ -531,6 +546,79 @@ options! {
     /// are gone.
     CONNECT_TIMEOUT = 79, connect_timeout: I32(i32) = 0, COUNT;
 
+    /// What ends the attempts to connect, as a number, the sum of: 1, nobody listens there; 2, the
+    /// handshake fails, or does not end in time; 4, the socket has disconnected from the endpoint, and
+    /// there is no connection over which what waits could go. The endpoint is then given up, and what
+    /// waits for it is dropped.
+    ///
+    /// Default: 0, they go on for ever. With 1, a server that restarts is never found again.
+    RECONNECT_STOP = 109, reconnect_stop: I32(i32) = 0, Range::Int(0..=7);
+
+    /// Which I/O threads may serve the connections made from here on, as a number: bit 0 stands for the
+    /// first one, and so on; 0 allows all.
+    ///
+    /// Default: 0. With threads that the context does not have, binding and connecting fail.
+    AFFINITY = 4, affinity: I64(i64) = 0, Range::Int(0..=i64::MAX);
+
+    /// A descriptor that listens already (socket activation), for the next calls to `bind`, as a number;
+    /// −1 is none. A bind works with a copy of it, so that it stays open, and the system goes on
+    /// accepting, until its owner closes it. It becomes non-blocking. The endpoint that `bind` is given
+    /// only has to be of the right transport; what it returns says where the descriptor listens.
+    ///
+    /// Default: -1. A bind with a descriptor that does not listen for streams fails.
+    USE_FD = 89, use_fd: I32(i32) = -1, COUNT_OR_MINUS_1;
+
+    /// The network device, by name, that connections go through or come from (`SO_BINDTODEVICE`).
+    ///
+    /// Default: empty, any. Without such a device, or the right to use it, binding fails, and connecting
+    /// is tried again and again.
+    BINDTODEVICE = 92, bindtodevice: Text(String) = String::new(), Range::Text(15);
+
+    /// Which peers may connect over tcp: those in any of these networks.
+    ///
+    /// Default: empty, all. Whoever is outside is disconnected without a word. Applies to endpoints
+    /// bound after it is set.
+    TCP_ACCEPT_FILTER = 38, tcp_accept_filter: Text(String) = String::new(), Range::Networks;
+
+    /// Which users' processes may connect over ipc. With IPC_FILTER_GID and IPC_FILTER_PID: who fits
+    /// one of the three may.
+    ///
+    /// Default: empty; if all three are, everybody may who may write to the path. Others are
+    /// disconnected without a word. Applies to endpoints bound after it is set.
+    IPC_FILTER_UID = 59, ipc_filter_uid: Text(String) = String::new(), Range::Numbers;
+
+    /// Which groups' processes may connect over ipc. See [`IPC_FILTER_UID`].
+    ///
+    /// Default: empty. Whoever fits none of the three filters is disconnected without a word.
+    IPC_FILTER_GID = 60, ipc_filter_gid: Text(String) = String::new(), Range::Numbers;
+
+    /// Which processes may connect over ipc. See [`IPC_FILTER_UID`].
+    ///
+    /// Default: empty. Whoever fits none of the three filters is disconnected without a word.
+    IPC_FILTER_PID = 58, ipc_filter_pid: Text(String) = String::new(), Range::Numbers;
+
+    /// The mechanism by which connections are secured, as libzmq numbers them: NULL 0. Read only.
+    ///
+    /// Default: 0.
+    MECHANISM = 43, mechanism: I32(i32) = 0, Range::ReadOnly;
+
+    /// The priority of what is sent (`SO_PRIORITY`), as a number; above 6 it takes a capability.
+    ///
+    /// Default: 0, the system's choice. A value that the system refuses has no effect.
+    PRIORITY = 112, priority: I32(i32) = 0, COUNT;
+
+    /// For how many microseconds a read that finds nothing polls the network device
+    /// (`SO_BUSY_POLL`), as a number; more than the system's own takes a capability.
+    ///
+    /// Default: 0, the system's choice. It costs processor time; a value refused has no effect.
+    BUSY_POLL = 113, busy_poll: I32(i32) = 0, COUNT;
+
+    /// How long what was sent over tcp may go unacknowledged before the connection is ended
+    /// (`TCP_USER_TIMEOUT`), in milliseconds; 0 leaves the system's choice, a quarter of an hour.
+    ///
+    /// Default: 0. Too short ends connections in a short outage; too long notices late.
+    TCP_MAXRT = 80, tcp_maxrt: I32(i32) = 0, COUNT;
+
     /// The type of service of IPv4 packets, and the traffic class of IPv6 packets, as a number.
     ///
     /// Default: 0, the system's choice. A value that the network reserves gets packets dropped.
@@ -567,6 +655,28 @@ options! {
     /// costs some processor time, which a machine with more busy threads than processors misses.
     SPIN = OWN_ID_MIN, spin: Bool(bool) = true, Range::Bool;
 }
+
+/// The inverse of [`IPV6`], from before that was there. Setting one sets the other.
+///
+/// Default: true. Off, names may resolve to addresses nobody listens on.
+pub const IPV4ONLY: Opt<bool> = Opt {
+    spec: &OptionSpec {
+        name: "IPV4ONLY",
+        id: 31,
+        doc: " The inverse of [`IPV6`], from before that was there. Setting one sets the other.\n\n \
+              Default: true. Off, names may resolve to addresses nobody listens on.\n",
+        range: Range::Bool,
+        get: |options| OptionValue::Bool(!options.ipv6),
+        put: |options, value| match value {
+            OptionValue::Bool(value) => {
+                options.ipv6 = !value;
+                true
+            }
+            _ => false,
+        },
+    },
+    get: |options| !options.ipv6,
+};
 
 /// The first number of the options that libzmq does not have; chosen arbitrarily, far beyond its
 /// own.
@@ -635,6 +745,13 @@ impl fmt::Display for Range {
                 write!(f, "at most {ROUTING_ID_BYTES_MAX} bytes, the first of them not zero")
             }
             Range::Bytes => f.write_str("any bytes"),
+            Range::Text(bytes_max) => {
+                write!(f, "text of at most {bytes_max} bytes, none of them zero")
+            }
+            Range::Networks => {
+                f.write_str("networks such as 192.168.0.0/16 or ::1, separated by commas")
+            }
+            Range::Numbers => f.write_str("numbers from 0 to 4294967295, separated by commas"),
             Range::ReadOnly => f.write_str("read only"),
         }
     }

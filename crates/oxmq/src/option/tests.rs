@@ -30,6 +30,18 @@ fn samples(spec: &OptionSpec) -> (Vec<OptionValue>, Vec<OptionValue>) {
             vec![vec![].into(), b"\x01\0".to_vec().into(), vec![7; 255].into()],
             vec![b"\0".to_vec().into(), b"\0a".to_vec().into(), vec![7; 256].into()],
         ),
+        (Range::Text(max), OptionValue::Text(_)) => (
+            vec![String::new().into(), "x".repeat(*max).into()],
+            vec!["x".repeat(max + 1).into(), String::from("a\0").into()],
+        ),
+        (Range::Networks, OptionValue::Text(_)) => (
+            vec![String::new().into(), String::from("10.0.0.0/8, ::1").into()],
+            vec![String::from("10.0.0.0/33").into(), String::from("x").into()],
+        ),
+        (Range::Numbers, OptionValue::Text(_)) => (
+            vec![String::new().into(), String::from("0,4294967295").into()],
+            vec![String::from("4294967296").into(), String::from("root").into()],
+        ),
         (Range::ReadOnly, default) => (vec![], vec![default]),
         (range, default) => panic!("{spec:?}: {default:?} in {range:?}"),
     }
@@ -84,7 +96,12 @@ fn values_round_trip_and_stay_apart() {
             let mut options = Options::default();
             options.set_value(spec, value.clone()).unwrap();
             assert_eq!((spec.get)(&options), value);
+            let inverses = [IPV6.spec, IPV4ONLY.spec];
             for other in TABLE.iter().filter(|other| *other != spec) {
+                if inverses.contains(&spec) && inverses.contains(other) {
+                    assert_eq!(options.get(IPV6), !options.get(IPV4ONLY));
+                    continue;
+                }
                 assert_eq!((other.get)(&options), other.default(), "{spec:?}, {other:?}");
             }
         }
@@ -117,7 +134,7 @@ fn values_out_of_range_are_refused_and_named() {
 #[test]
 fn values_of_another_type_are_refused() {
     let all: [OptionValue; 5] =
-        [1.into(), 1i64.into(), true.into(), b"1".to_vec().into(), String::from("1").into()];
+        [1.into(), 1i64.into(), true.into(), b"1".to_vec().into(), String::new().into()];
     for spec in TABLE.iter().filter(|spec| spec.range != Range::ReadOnly) {
         let taken = all
             .iter()

@@ -12,7 +12,7 @@ use crate::option::Options;
 use crate::session::Session;
 use crate::socket::core::Core;
 use crate::sys::{self, Fd, Instant, Interest, SockAddr};
-use crate::transport;
+use crate::transport::filter;
 
 /// Connections accepted before others have their turn.
 const ACCEPTS_MAX: usize = 64;
@@ -43,8 +43,9 @@ pub(crate) struct Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         let unlinked = match &self.address {
-            SockAddr::Ipc(path) => sys::unlink_ipc(path),
-            SockAddr::Tcp(_) => Ok(()),
+            // One that was handed in (USE_FD) is the caller's, path and all.
+            SockAddr::Ipc(path) if self.options.use_fd == -1 => sys::unlink_ipc(path),
+            SockAddr::Ipc(_) | SockAddr::Tcp(_) => Ok(()),
         };
         let descriptor = Some(self.fd.raw());
         self.hub.emit(&self.route, descriptor, || match &unlinked {
@@ -135,8 +136,14 @@ impl Listener {
 
     fn accepted(&self, fd: Fd) {
         let Some(core) = self.core.upgrade() else { return };
-        transport::set_buffers(&fd, &self.options);
-        let group = match core.context.least_loaded().and_then(|io| core.group(&io)) {
+        if !filter::admits(&fd, &self.address, &self.options) {
+            let why = "a peer that the filters do not admit";
+            let refused = io::Error::new(io::ErrorKind::PermissionDenied, why);
+            self.hub.note_failure(&Reason::system(&refused));
+            return self.tell_failure(&refused);
+        }
+        let io = core.context.least_loaded(self.options.affinity);
+        let group = match io.and_then(|io| core.group(&io)) {
             Ok(group) => group,
             // Descriptors ran out: the peer sees its connection closed, and tries again.
             Err(error) => return self.tell_failure(&error),

@@ -31,7 +31,7 @@ use crate::reactor::Reactor;
 use crate::socket::core::Core;
 use crate::socket::pipes::Account;
 use crate::statistics::DropReason;
-use crate::sys::{self, Fd, Instant, Interest, SockAddr};
+use crate::sys::{self, Instant, Interest, SockAddr};
 use crate::transport;
 
 /// How long a closing connection waits for the peer's end of stream, so that bytes that still
@@ -138,9 +138,10 @@ impl Session {
                 let Endpoint::Tcp(endpoint) = endpoint.clone() else { return };
                 inner.phase = Phase::Resolving;
                 let (session, ipv6) = (self.clone(), inner.options.ipv6);
-                transport::resolve_elsewhere(endpoint, ipv6, move |found| {
-                    session.set_resolved(found);
-                });
+                let found = move |found| session.set_resolved(found);
+                if !transport::resolve_elsewhere(endpoint, ipv6, found) {
+                    self.connect_later(inner, reactor);
+                }
             }
         }
     }
@@ -168,9 +169,14 @@ impl Session {
     }
 
     fn connect_to(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor, address: &SockAddr) {
-        match sys::connect(address) {
+        let Origin::Connect { endpoint, .. } = &inner.origin else { return };
+        let options = &inner.options;
+        let source = transport::source(endpoint, address, options.ipv6);
+        let connected = source.and_then(|source| {
+            sys::connect(address, source.as_ref(), |fd| transport::prepare(fd, options))
+        });
+        match connected {
             Ok((fd, done)) => {
-                transport::set_buffers(&fd, &inner.options);
                 inner.phase = Phase::Connecting(fd);
                 if !done {
                     self.tell(inner, || EventKind::ConnectDelayed);
@@ -179,6 +185,7 @@ impl Session {
             }
             Err(error) => {
                 self.tell_unreachable(inner, &error);
+                inner.heed_reconnect_stop(&Failure::System(error), false);
                 self.connect_later(inner, reactor);
             }
         }
@@ -187,12 +194,17 @@ impl Session {
     fn connect_later(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
         inner.phase = Phase::Offline;
         let Origin::Connect { addresses, .. } = &inner.origin else { return };
+        let left = inner.closing && inner.options.reconnect_stop & STOP_AFTER_DISCONNECT != 0;
         let delay = if addresses.is_empty() {
             match reconnect_delay(&inner.options, inner.attempts) {
-                Some(delay) => delay,
-                None => return,
+                Some(delay) if !inner.gives_up && !left => delay,
+                _ => {
+                    inner.gives_up = true;
+                    return;
+                }
             }
         } else {
+            inner.gives_up = false;
             Duration::ZERO
         };
         if addresses.is_empty() {
@@ -213,7 +225,9 @@ impl Session {
     /// A descriptor is there: its greeting goes out as soon as it can.
     fn shake_hands(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
         let Some(fd) = inner.phase.fd() else { return };
-        tune(fd, &inner.options);
+        if let Origin::Accepted = inner.origin {
+            transport::tune(fd, &inner.options);
+        }
         let interest = Interest { read: true, write: matches!(inner.phase, Phase::Connecting(_)) };
         if let Err(error) = self.group.watch_new(fd, self.key, interest) {
             inner.break_off(self, Failure::System(error));
@@ -398,6 +412,9 @@ impl Session {
         reactor: &mut Reactor,
         garbage: &mut Vec<Message>,
     ) {
+        if inner.gives_up && matches!(inner.phase, Phase::Offline) {
+            return self.end(inner, garbage);
+        }
         if !inner.closing {
             return;
         }
@@ -460,12 +477,21 @@ impl Session {
     }
 }
 
+/// RECONNECT_STOP.
+const STOP_CONN_REFUSED: i32 = 1;
+const STOP_HANDSHAKE_FAILED: i32 = 2;
+const STOP_AFTER_DISCONNECT: i32 = 4;
+
+/// With RECONNECT_IVL 0. Arbitrary; without it, a refused connection is tried again and again with
+/// all the processor's time.
+const RECONNECT_MS_MIN: u64 = 1;
+
 /// How long to wait before the next attempt; `None`: no more attempts. Random, so that many peers
 /// of one server that restarts do not come back at the same moment.
 fn reconnect_delay(options: &Options, attempts: u32) -> Option<Duration> {
-    let first_ms = u64::try_from(options.reconnect_ivl).ok()?;
+    let first_ms = u64::try_from(options.reconnect_ivl).ok()?.max(RECONNECT_MS_MIN);
     let max_ms = u64::try_from(options.reconnect_ivl_max).unwrap_or(0);
-    let jitter_ms = if first_ms > 0 { sys::random_u64() % first_ms } else { 0 };
+    let jitter_ms = sys::random_u64() % first_ms;
     let delay_ms = if max_ms > first_ms {
         // No overflow: both are below 2^31.
         ((first_ms << attempts.min(31)) + jitter_ms).min(max_ms)
@@ -475,23 +501,22 @@ fn reconnect_delay(options: &Options, attempts: u32) -> Option<Duration> {
     Some(Duration::from_millis(delay_ms))
 }
 
-/// Applies what the options say about tcp. Over ipc the system refuses it, which harms nothing.
-fn tune(fd: &Fd, options: &Options) {
-    if options.tcp_keepalive != -1 {
-        sys::set_keepalive(
-            fd,
-            options.tcp_keepalive == 1,
-            options.tcp_keepalive_cnt,
-            options.tcp_keepalive_idle,
-            options.tcp_keepalive_intvl,
-        );
-    }
-    if options.tos != 0 {
-        sys::set_type_of_service(fd, options.tos);
-    }
-}
-
 impl Inner {
+    /// RECONNECT_STOP: whether an attempt that so failed is the last one. Another address of the same
+    /// name is still tried.
+    pub(super) fn heed_reconnect_stop(&mut self, failure: &Failure, connected: bool) {
+        let stop = self.options.reconnect_stop;
+        self.gives_up = match failure {
+            _ if connected => stop & STOP_HANDSHAKE_FAILED != 0,
+            Failure::System(error) => {
+                // Over ipc there may not even be a path.
+                let refused = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
+                stop & STOP_CONN_REFUSED != 0 && refused.contains(&error.kind())
+            }
+            _ => false,
+        };
+    }
+
     /// Discards what waits in the pipe, and says what became of all that was in it.
     fn settle(&mut self, garbage: &mut Vec<Message>) -> Option<Account> {
         let out = self.out.as_mut()?;

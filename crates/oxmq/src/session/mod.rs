@@ -122,6 +122,8 @@ pub(crate) struct Inner {
     /// Counts the reads that brought something.
     heard: u32,
     closing: bool,
+    /// There is no next attempt to connect.
+    gives_up: bool,
     /// Attempts since the last connection that worked.
     attempts: u32,
     last_room_bytes: usize,
@@ -318,6 +320,7 @@ impl Session {
                     wants_attention: false,
                     heard: 0,
                     closing: false,
+                    gives_up: false,
                     attempts: 0,
                     last_room_bytes: 0,
                     reads_large: false,

@@ -8,7 +8,7 @@ use oxmq_zmtp::wire::command::legacy_subscription;
 use oxmq_zmtp::{Decoded, Event};
 
 use super::receive_buffer::INLINE_BYTES_MAX;
-use super::{Conflation, Failure, Inner, LargeBody, Phase, Session, WRITE_BYTES};
+use super::{Conflation, Failure, Inner, LargeBody, Origin, Phase, Session, WRITE_BYTES};
 use crate::Message;
 use crate::drive::Work;
 use crate::pipe::IoVecs;
@@ -571,6 +571,15 @@ impl Inner {
     /// The connection is of no more use. The descriptor is watched no longer, so that nobody is
     /// told of it again; the I/O thread does the rest.
     pub(super) fn break_off(&mut self, session: &Session, failure: Failure) {
+        match (&self.origin, &self.phase) {
+            (Origin::Connect { .. }, Phase::Connecting(_)) => {
+                self.heed_reconnect_stop(&failure, false);
+            }
+            (Origin::Connect { .. }, Phase::Handshake(_)) => {
+                self.heed_reconnect_stop(&failure, true);
+            }
+            _ => {}
+        }
         session.tell_failure(self, &failure);
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         self.phase = match phase.into_fd() {

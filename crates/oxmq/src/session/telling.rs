@@ -47,6 +47,7 @@ impl Session {
 
     /// Connecting failed before there was a descriptor.
     pub(super) fn tell_unreachable(&self, inner: &Inner, error: &std::io::Error) {
+        self.hub.note_failure(&Reason::system(error));
         self.tell(inner, || EventKind::ConnectFailed(Reason::system(error)));
     }
 }

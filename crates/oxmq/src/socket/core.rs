@@ -83,8 +83,9 @@ impl Core {
         context: Arc<ContextCore>,
         kind: SocketType,
         mut pattern: Box<dyn Pattern>,
+        mut options: Options,
     ) -> Arc<Core> {
-        let options = Options { socket_type: type_number(kind), ..Options::default() };
+        options.socket_type = type_number(kind);
         pattern.configure(&options);
         Arc::new(Core {
             context,
@@ -354,7 +355,13 @@ impl Core {
     /// The pipe's other end is gone for good.
     /// False: this end was gone before, so that what was left in the pipe is for nobody.
     pub(crate) fn ended(&self, id: PipeId, account: Account) -> bool {
-        self.with(|state| state.end_pipe(id, account))
+        self.with(|state| {
+            // A connector that has given up.
+            state.endpoints.retain(
+                |(_, attached)| !matches!(attached, Attached::Connector(pipe) if *pipe == id),
+            );
+            state.end_pipe(id, account)
+        })
     }
 
     /// Messages were dropped that had come through the pipe.

@@ -31,7 +31,7 @@ use crate::session::{Ends, Session};
 use crate::socket::core::{Attached, Core, State};
 use crate::socket::pipes::Link;
 use crate::socket::wait::{Blocked, Deadline, Woken, deadline_in_ms};
-use crate::sys::{self, Instant};
+use crate::sys::Instant;
 use crate::transport;
 use crate::{Message, SocketType};
 
@@ -81,6 +81,7 @@ impl Socket {
     /// [`BindError`]: the endpoint is wrong or in use, or the system refused.
     pub fn bind(&self, endpoint: &str) -> Result<String, BindError> {
         let parsed: Endpoint = endpoint.parse().map_err(BindError::Endpoint)?;
+        parsed.check_bind().map_err(BindError::Endpoint)?;
         self.check().map_err(bind_refusal)?;
         let bound = match parsed {
             Endpoint::Inproc(name) => self.bind_within(endpoint, name),
@@ -113,21 +114,13 @@ impl Socket {
             std::io::ErrorKind::AddrInUse => BindError::AddrInUse { endpoint: endpoint.into() },
             _ => BindError::System { endpoint: endpoint.into(), source },
         };
-        let io = self.core.context.least_loaded().map_err(failed)?;
-        let mut error = std::io::ErrorKind::AddrNotAvailable.into();
-        for address in transport::bind_addresses(parsed, &options).map_err(failed)? {
-            match sys::listen(&address, options.backlog) {
-                Ok((fd, address)) => {
-                    let actual = address.to_string();
-                    let id = ListenerId::new();
-                    let listener = Listener::new(&self.core, fd, address, &actual, options);
-                    io.listen(id, listener).map_err(failed)?;
-                    return self.add_endpoint(actual, Attached::Listener(io, id));
-                }
-                Err(other) => error = other,
-            }
-        }
-        Err(failed(error))
+        let io = self.core.context.least_loaded(options.affinity).map_err(failed)?;
+        let (fd, address) = transport::listen(parsed, &options).map_err(failed)?;
+        let actual = address.to_string();
+        let id = ListenerId::new();
+        let listener = Listener::new(&self.core, fd, address, &actual, options);
+        io.listen(id, listener).map_err(failed)?;
+        self.add_endpoint(actual, Attached::Listener(io, id))
     }
 
     /// Connects to an endpoint, now or whenever a peer is there, again and again.
@@ -151,7 +144,7 @@ impl Socket {
         {
             crate::endpoint::resolve(tcp, options.ipv6, false).map_err(failed)?;
         }
-        let io = self.core.context.least_loaded().map_err(failed)?;
+        let io = self.core.context.least_loaded(options.affinity).map_err(failed)?;
         let group = self.core.group(&io).map_err(failed)?;
         let connected = self.core.with(|state| {
             // It may have been closed meanwhile; from here on closing finds the session.

@@ -17,6 +17,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+mod tuning;
+
+pub(crate) use tuning::{
+    adopt_listener, bind_to_device, interface_address, peer_credentials, set_buffers,
+    set_busy_poll, set_keepalive, set_priority, set_retransmit_timeout, set_type_of_service,
+};
+
 /// An owned descriptor, closed when dropped.
 #[derive(Debug)]
 pub(crate) struct Fd(OwnedFd);
@@ -149,11 +156,16 @@ pub(crate) fn pause(tries: u32) {
 ///
 /// A path at which a socket was left behind, with nobody listening, is taken over. (Two processes
 /// that do so at the same moment may both believe that they own it; the system offers no better.)
-/// Whoever closes a listener on a path calls [`unlink_ipc`].
+/// Whoever closes a listener on a path calls [`unlink_ipc`]. `prepare` gets the descriptor before it
+/// is bound.
 ///
 /// # Errors
 /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied`, and the system's others.
-pub(crate) fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)> {
+pub(crate) fn listen(
+    addr: &SockAddr,
+    backlog: i32,
+    prepare: impl FnOnce(&Fd) -> io::Result<()>,
+) -> io::Result<(Fd, SockAddr)> {
     match addr {
         SockAddr::Tcp(tcp) => {
             let fd = stream_socket(family_of(tcp))?;
@@ -162,6 +174,7 @@ pub(crate) fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)
             if tcp.is_ipv6() {
                 set_flag(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, false)?;
             }
+            prepare(&fd)?;
             bind(&fd, &RawAddr::tcp(tcp))?;
             start_listening(&fd, backlog)?;
             let actual = local_addr(&fd)?.to_tcp().ok_or(io::ErrorKind::Unsupported)?;
@@ -170,12 +183,14 @@ pub(crate) fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)
         SockAddr::Ipc(IpcAddr::Any) => {
             let ipc = new_ipc_path()?;
             let fd = stream_socket(libc::AF_UNIX)?;
+            prepare(&fd)?;
             bind(&fd, &RawAddr::ipc(&ipc)?)?;
             start_listening(&fd, backlog)?;
             Ok((fd, SockAddr::Ipc(ipc)))
         }
         SockAddr::Ipc(ipc) => {
             let fd = stream_socket(libc::AF_UNIX)?;
+            prepare(&fd)?;
             let raw = RawAddr::ipc(ipc)?;
             match bind(&fd, &raw) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(ipc) => {
@@ -247,12 +262,17 @@ pub(crate) fn accept(listener: &Fd) -> io::Result<Fd> {
     }
 }
 
-/// Starts connecting. The second value says whether it is done already; if not, it is when the
+/// Starts connecting, over tcp from this address if one is given; `prepare` gets the descriptor
+/// before. The second value says whether it is done already; if not, it is when the
 /// descriptor becomes writable, and [`socket_error`] says how it ended.
 ///
 /// # Errors
 /// The connection was refused at once (over ipc also by a full queue), or no descriptor was left.
-pub(crate) fn connect(addr: &SockAddr) -> io::Result<(Fd, bool)> {
+pub(crate) fn connect(
+    addr: &SockAddr,
+    from: Option<&SocketAddr>,
+    prepare: impl FnOnce(&Fd) -> io::Result<()>,
+) -> io::Result<(Fd, bool)> {
     let (fd, raw) = match addr {
         SockAddr::Tcp(tcp) => {
             let fd = stream_socket(family_of(tcp))?;
@@ -261,6 +281,12 @@ pub(crate) fn connect(addr: &SockAddr) -> io::Result<(Fd, bool)> {
         }
         SockAddr::Ipc(ipc) => (stream_socket(libc::AF_UNIX)?, RawAddr::ipc(ipc)?),
     };
+    prepare(&fd)?;
+    if let (Some(from), SockAddr::Tcp(_)) = (from, addr) {
+        // As libzmq: the next connection from the same port need not wait for the last one's end.
+        set_flag(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, true)?;
+        bind(&fd, &RawAddr::tcp(from))?;
+    }
     match connect_raw(&fd, &raw) {
         Ok(()) => Ok((fd, true)),
         Err(error) => match error.raw_os_error() {
@@ -338,39 +364,6 @@ pub(crate) fn write(fd: &Fd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         // SAFETY: the header names that many of the slices, and they outlive the call.
         unsafe { libc::sendmsg(fd.raw(), &message, libc::MSG_NOSIGNAL) }
     })
-}
-
-/// Asks for buffers of these sizes, in bytes; a negative size leaves the system's own. The system
-/// takes them for hints.
-pub(crate) fn set_buffers(fd: &Fd, send_bytes: i32, receive_bytes: i32) {
-    for (name, bytes) in [(libc::SO_SNDBUF, send_bytes), (libc::SO_RCVBUF, receive_bytes)] {
-        if bytes >= 0 {
-            let _ = set_int(fd, libc::SOL_SOCKET, name, bytes);
-        }
-    }
-}
-
-/// Switches tcp's keep-alive on or off, and sets how many probes may go unanswered, after how many
-/// seconds of silence they begin, and how many are between them; a negative number leaves the
-/// system's own. Connections of other kinds have nothing of it.
-pub(crate) fn set_keepalive(fd: &Fd, on: bool, probes: i32, idle_s: i32, interval_s: i32) {
-    let _ = set_flag(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, on);
-    for (name, value) in [
-        (libc::TCP_KEEPCNT, probes),
-        (libc::TCP_KEEPIDLE, idle_s),
-        (libc::TCP_KEEPINTVL, interval_s),
-    ] {
-        if value >= 0 {
-            let _ = set_int(fd, libc::IPPROTO_TCP, name, value);
-        }
-    }
-}
-
-/// Sets the type of service of what is sent over IPv4, and the traffic class over IPv6; a connection
-/// takes that of its kind, or none.
-pub(crate) fn set_type_of_service(fd: &Fd, value: i32) {
-    let _ = set_int(fd, libc::IPPROTO_IP, libc::IP_TOS, value);
-    let _ = set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, value);
 }
 
 /// Says that nothing more will be written; the peer reads to the end, then sees it. A connection

@@ -56,10 +56,12 @@ pub mod sim;
 use sim as face;
 
 pub(crate) use face::{
-    Epoll, EventFd, Events, Fd, IoThread, SignalMask, TimerFd, accept, connect, cpu_count,
-    fork_generation, has_membarrier, in_forked_children, is_self_connected, listen, local_address,
-    membarrier, pause, poll, random_u64, read, remote_address, set_buffers, set_keepalive,
-    set_type_of_service, shutdown_write, socket_error, spawn_io, unlink_ipc, write,
+    Epoll, EventFd, Events, Fd, IoThread, SignalMask, TimerFd, accept, adopt_listener,
+    bind_to_device, connect, cpu_count, fork_generation, has_membarrier, in_forked_children,
+    interface_address, is_self_connected, listen, local_address, membarrier, pause,
+    peer_credentials, poll, random_u64, read, remote_address, set_buffers, set_busy_poll,
+    set_keepalive, set_priority, set_retransmit_timeout, set_type_of_service, shutdown_write,
+    socket_error, spawn_io, unlink_ipc, write,
 };
 
 /// A moment on the monotonic clock, in nanoseconds since an arbitrary origin.
@@ -165,6 +167,14 @@ impl fmt::Display for IpcAddr {
 
 /// The longest text after `ipc://`, in bytes: `sun_path` less its terminator.
 pub(crate) const IPC_BYTES_MAX: usize = 107;
+
+/// Who is at the other end of a Unix-domain connection.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    pub(crate) pid: u32,
+    pub(crate) uid: u32,
+    pub(crate) groups: Vec<u32>,
+}
 
 /// What one waits for on a descriptor. Errors and hang-ups are reported even to `NONE`,
 /// once.

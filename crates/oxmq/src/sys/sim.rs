@@ -9,10 +9,11 @@
 //! One seed is one execution, bit for bit: no hash map is iterated, no address, real clock or
 //! thread id is looked at. [`trace_hash`] sums an execution up.
 
-use super::{EVENTS_MAX, Event, Interest, IpcAddr, PollFd, RawFd, SockAddr};
+use super::{Credentials, EVENTS_MAX, Event, Interest, IpcAddr, PollFd, RawFd, SockAddr};
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::mem::{self, MaybeUninit};
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
@@ -90,8 +91,14 @@ pub(crate) fn membarrier() {
 pub(crate) fn pause(_: u32) {}
 
 /// See the real face.
-pub(crate) fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)> {
-    with(|world| world.listen(addr, backlog)).map(|(fd, actual)| (Fd(fd), actual))
+pub(crate) fn listen(
+    addr: &SockAddr,
+    backlog: i32,
+    prepare: impl FnOnce(&Fd) -> io::Result<()>,
+) -> io::Result<(Fd, SockAddr)> {
+    let (fd, actual) = with(|world| world.listen(addr, backlog))?;
+    let fd = Fd(fd);
+    prepare(&fd).map(|()| (fd, actual))
 }
 
 /// See the real face.
@@ -106,8 +113,14 @@ pub(crate) fn accept(listener: &Fd) -> io::Result<Fd> {
 }
 
 /// See the real face.
-pub(crate) fn connect(addr: &SockAddr) -> io::Result<(Fd, bool)> {
-    with(|world| world.connect(addr)).map(|(fd, done)| (Fd(fd), done))
+pub(crate) fn connect(
+    addr: &SockAddr,
+    _from: Option<&SocketAddr>,
+    prepare: impl FnOnce(&Fd) -> io::Result<()>,
+) -> io::Result<(Fd, bool)> {
+    let (fd, done) = with(|world| world.connect(addr))?;
+    let fd = Fd(fd);
+    prepare(&fd).map(|()| (fd, done))
 }
 
 /// See the real face.
@@ -148,6 +161,35 @@ pub(crate) fn set_keepalive(_: &Fd, _on: bool, _probes: i32, _idle_s: i32, _inte
 
 /// All packets are alike.
 pub(crate) fn set_type_of_service(_: &Fd, _value: i32) {}
+
+/// As [`set_type_of_service`].
+pub(crate) fn set_priority(_: &Fd, _value: i32) {}
+
+/// There is no device to poll.
+pub(crate) fn set_busy_poll(_: &Fd, _us: i32) {}
+
+/// As [`set_keepalive`].
+pub(crate) fn set_retransmit_timeout(_: &Fd, _ms: i32) {}
+
+/// There are no devices.
+pub(crate) fn bind_to_device(_: &Fd, _device: &str) -> io::Result<()> {
+    Err(io::ErrorKind::NotFound.into())
+}
+
+/// Nobody hands descriptors in.
+pub(crate) fn adopt_listener(_: RawFd) -> io::Result<(Fd, SockAddr)> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Nodes are nobody's.
+pub(crate) fn peer_credentials(_: &Fd) -> Option<Credentials> {
+    None
+}
+
+/// Nodes have no interfaces.
+pub(crate) fn interface_address(_name: &str, _ipv6: bool) -> Option<(IpAddr, u32)> {
+    None
+}
 
 /// See the real face.
 pub(crate) fn shutdown_write(fd: &Fd) {

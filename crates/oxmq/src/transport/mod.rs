@@ -1,5 +1,6 @@
 //! The transports: how endpoints become descriptors, or pipes within the process.
 
+pub(crate) mod filter;
 pub(crate) mod inproc;
 
 use std::io;
@@ -14,7 +15,7 @@ use crate::sys::{self, Fd, SockAddr};
 /// look up, which may take long.
 pub(crate) fn addresses(endpoint: &Endpoint) -> Option<Vec<SockAddr>> {
     match endpoint {
-        Endpoint::Tcp(tcp) if matches!(tcp.host, Host::Name(_)) => None,
+        Endpoint::Tcp(TcpEndpoint { host: Host::Name(_), .. }) => None,
         Endpoint::Tcp(tcp) => {
             // `connect` has checked the address against the option IPV6.
             let found = resolve(tcp, true, false).unwrap_or_default();
@@ -25,22 +26,57 @@ pub(crate) fn addresses(endpoint: &Endpoint) -> Option<Vec<SockAddr>> {
     }
 }
 
-/// Looks a name up on a thread of its own, so that a slow name server stalls nobody else.
+/// Looks a name up on a thread of its own, so that a slow name server stalls nobody else. False: the
+/// system has no thread for it, and `found` is not called.
 pub(crate) fn resolve_elsewhere(
     tcp: TcpEndpoint,
     ipv6: bool,
     found: impl FnOnce(io::Result<Vec<SocketAddr>>) + Send + 'static,
-) {
+) -> bool {
     let look_up = move || found(resolve(&tcp, ipv6, false));
-    // Without a thread the name is not looked up now; the next attempt tries again.
-    let _ = thread::Builder::new().name("oxmq-resolve".into()).spawn(move || {
+    let resolver = thread::Builder::new().name("oxmq-resolve".into());
+    let spawned = resolver.spawn(move || {
         sys::SignalMask::block_all();
         look_up();
     });
+    spawned.is_ok()
+}
+
+/// Where to connect from, if the endpoint says.
+///
+/// # Errors
+/// It is the name of no interface, or an IPv6 address without `ipv6`.
+pub(crate) fn source(
+    endpoint: &Endpoint,
+    to: &SockAddr,
+    ipv6: bool,
+) -> io::Result<Option<SocketAddr>> {
+    match (endpoint, to) {
+        (Endpoint::Tcp(TcpEndpoint { source: Some(source), .. }), SockAddr::Tcp(to)) => {
+            source.address(ipv6 && to.is_ipv6()).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Listens at the first of an endpoint's addresses that lets itself be bound, or on the descriptor of
+/// USE_FD, and says where that is.
+pub(crate) fn listen(endpoint: &Endpoint, options: &Options) -> io::Result<(Fd, SockAddr)> {
+    if options.use_fd != -1 {
+        return sys::adopt_listener(options.use_fd);
+    }
+    let mut error = io::ErrorKind::AddrNotAvailable.into();
+    for address in bind_addresses(endpoint, options)? {
+        match sys::listen(&address, options.backlog, |fd| prepare(fd, options)) {
+            Ok(listening) => return Ok(listening),
+            Err(other) => error = other,
+        }
+    }
+    Err(error)
 }
 
 /// The addresses to bind to, in order.
-pub(crate) fn bind_addresses(endpoint: &Endpoint, options: &Options) -> io::Result<Vec<SockAddr>> {
+fn bind_addresses(endpoint: &Endpoint, options: &Options) -> io::Result<Vec<SockAddr>> {
     Ok(match endpoint {
         Endpoint::Tcp(tcp) => {
             resolve(tcp, options.ipv6, true)?.into_iter().map(SockAddr::Tcp).collect()
@@ -50,7 +86,38 @@ pub(crate) fn bind_addresses(endpoint: &Endpoint, options: &Options) -> io::Resu
     })
 }
 
-/// Applies SNDBUF and RCVBUF, where the system's own sizes are not wanted.
-pub(crate) fn set_buffers(fd: &Fd, options: &Options) {
+/// Applies what the options say about a descriptor, before it is bound or connected: a window, for
+/// one, is told the peer with the first packet.
+pub(crate) fn prepare(fd: &Fd, options: &Options) -> io::Result<()> {
+    tune(fd, options);
+    match &options.bindtodevice[..] {
+        "" => Ok(()),
+        device => sys::bind_to_device(fd, device),
+    }
+}
+
+/// Applies what the options say about a connection. Over ipc the system refuses some of it, which
+/// harms nothing.
+pub(crate) fn tune(fd: &Fd, options: &Options) {
     sys::set_buffers(fd, options.sndbuf, options.rcvbuf);
+    if options.tcp_keepalive != -1 {
+        sys::set_keepalive(
+            fd,
+            options.tcp_keepalive == 1,
+            options.tcp_keepalive_cnt,
+            options.tcp_keepalive_idle,
+            options.tcp_keepalive_intvl,
+        );
+    }
+    let ints: [(fn(&Fd, i32), i32); 4] = [
+        (sys::set_type_of_service, options.tos),
+        (sys::set_priority, options.priority),
+        (sys::set_busy_poll, options.busy_poll),
+        (sys::set_retransmit_timeout, options.tcp_maxrt),
+    ];
+    for (set, value) in ints {
+        if value != 0 {
+            set(fd, value);
+        }
+    }
 }

@@ -3,6 +3,16 @@
 use super::super::Instant;
 use super::*;
 
+/// With nothing to prepare.
+fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)> {
+    super::listen(addr, backlog, |_| Ok(()))
+}
+
+/// As [`listen`], from anywhere.
+fn connect(addr: &SockAddr) -> io::Result<(Fd, bool)> {
+    super::connect(addr, None, |_| Ok(()))
+}
+
 const QUIET: Link = Link { delay_ns: 1_000_000, jitter_ns: 0, buffer_bytes: 1000, pieces_max: 1 };
 
 fn tcp(text: &str) -> SockAddr {

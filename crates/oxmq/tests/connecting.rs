@@ -1,0 +1,323 @@
+//! Connecting and binding: when it is given up, where it comes from, and who is let in.
+
+mod support;
+
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
+use std::thread;
+use std::time::Duration;
+
+use oxmq::{
+    BindError, Context, DropReason, EndpointErrorKind, Pull, Push, RecvError, SendErrorKind,
+    Socket, UnbindError, WaitError, option,
+};
+
+use support::raw::{self, RawListener, RawPeer, int_option};
+use support::{LONG, endpoints, fresh_name};
+
+/// How long to wait for what must not come.
+const SHORT: Duration = Duration::from_millis(100);
+
+/// An endpoint of the same transport where nobody listens.
+fn deserted(endpoint: &str) -> String {
+    Pull::new(&Context::new()).unwrap().bind(endpoint).unwrap()
+}
+
+fn push_to(context: &Context, endpoint: &str, set: impl Fn(&Push)) -> Push {
+    let push = Push::new(context).unwrap();
+    set(&push);
+    push.connect(endpoint).unwrap();
+    push
+}
+
+/// Waits until the socket has given its endpoint up. Nobody is told of that: it is looked at.
+fn wait_until_given_up(socket: &Socket, endpoint: &str) {
+    while !socket.statistics().pipes.is_empty() {
+        thread::yield_now();
+    }
+    assert!(matches!(socket.disconnect(endpoint), Err(UnbindError::NotBound { .. })));
+}
+
+fn carries(push: &Push, pull: &Pull) {
+    push.send("hello").unwrap();
+    assert_eq!(&pull.recv_timeout(LONG).unwrap()[..], b"hello");
+}
+
+#[test]
+fn without_reconnecting_the_first_refusal_is_the_last() {
+    for endpoint in endpoints() {
+        for (ivl, stop) in [(-1, 0), (1, 1), (1, 3)] {
+            let endpoint = deserted(&endpoint);
+            let context = Context::new();
+            let push = Push::new(&context).unwrap();
+            push.set(option::RECONNECT_IVL, ivl).unwrap();
+            push.set(option::RECONNECT_STOP, stop).unwrap();
+            push.connect(&endpoint).unwrap();
+            let sent = push.try_send("lost").is_ok();
+            wait_until_given_up(push.as_ref(), &endpoint);
+            assert_eq!(push.statistics().dropped.of(DropReason::Disconnected), u64::from(sent));
+            assert_eq!(push.try_send("nobody").unwrap_err().kind(), SendErrorKind::Again);
+            let pull = Pull::new(&context).unwrap();
+            pull.bind(&endpoint).unwrap();
+            let waited = pull.wait_for_peers(1, Some(SHORT));
+            assert_eq!(waited.unwrap_err(), WaitError::TimedOut, "{endpoint}");
+            // The socket is as good as new.
+            push.connect(&endpoint).unwrap();
+            carries(&push, &pull);
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_given_up_does_not_hold_up_the_end() {
+    for endpoint in endpoints() {
+        let endpoint = deserted(&endpoint);
+        let context = Context::new();
+        let push =
+            push_to(&context, &endpoint, |push| push.set(option::RECONNECT_IVL, -1).unwrap());
+        let _ = push.try_send("lost");
+        drop(push);
+        context.term_timeout(LONG).unwrap();
+
+        let context = Context::new();
+        let push =
+            push_to(&context, &endpoint, |push| push.set(option::RECONNECT_STOP, 4).unwrap());
+        push.send("lost").unwrap();
+        push.disconnect(&endpoint).unwrap();
+        drop(push);
+        context.term_timeout(LONG).unwrap();
+    }
+}
+
+#[test]
+fn reconnecting_at_once_finds_a_server_that_comes_late() {
+    for endpoint in endpoints() {
+        let endpoint = deserted(&endpoint);
+        let context = Context::new();
+        let push = push_to(&context, &endpoint, |push| push.set(option::RECONNECT_IVL, 0).unwrap());
+        while push.as_ref().last_failure().is_none() {
+            thread::yield_now();
+        }
+        let pull = Pull::new(&context).unwrap();
+        pull.bind(&endpoint).unwrap();
+        carries(&push, &pull);
+    }
+}
+
+#[test]
+fn a_failed_handshake_ends_the_attempts_if_told_to() {
+    for stop in [0, 1, 2] {
+        for endpoint in endpoints() {
+            let (listener, endpoint) = RawListener::bind(&endpoint);
+            let context = Context::new();
+            let push = push_to(&context, &endpoint, |push| {
+                push.set(option::RECONNECT_IVL, 1).unwrap();
+                push.set(option::RECONNECT_STOP, stop).unwrap();
+            });
+            let mut peer = listener.accept();
+            peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            if stop == 2 {
+                wait_until_given_up(push.as_ref(), &endpoint);
+                continue;
+            }
+            listener.accept().shake_hands("PULL", "PUSH");
+            // Neither ends them when a connection that stood has gone.
+            listener.accept();
+        }
+    }
+}
+
+#[test]
+fn a_connection_comes_from_where_it_is_told_to() {
+    let context = Context::new();
+    let pull = Pull::new(&context).unwrap();
+    let bound = pull.bind("tcp://127.0.0.1:*").unwrap();
+    let address = bound.strip_prefix("tcp://").unwrap();
+    let free = deserted("tcp://127.0.0.3:*");
+    let port = free.rsplit(':').next().unwrap();
+    for (source, expected) in [
+        ("127.0.0.2:0".to_owned(), "tcp://127.0.0.2:".to_owned()),
+        ("127.0.0.2:*".to_owned(), "tcp://127.0.0.2:".to_owned()),
+        ("lo:*".to_owned(), "tcp://127.0.0.1:".to_owned()),
+        (format!("127.0.0.3:{port}"), free.clone()),
+    ] {
+        let endpoint = format!("tcp://{source};{address}");
+        let push = push_to(&context, &endpoint, |_| ());
+        carries(&push, &pull);
+        let pipes = pull.statistics().pipes;
+        let remotes: Vec<_> =
+            pipes.iter().filter_map(|pipe| pipe.connection.remote.clone()).collect();
+        assert!(remotes.iter().any(|remote| remote.starts_with(&expected)), "{remotes:?}");
+        push.disconnect(&endpoint).unwrap();
+    }
+    // There is no such address here: it is tried again and again.
+    let push = push_to(&context, &format!("tcp://192.0.2.1:0;{address}"), |_| ());
+    while push.as_ref().last_failure().is_none() {
+        thread::yield_now();
+    }
+    match pull.bind("tcp://127.0.0.2:0;127.0.0.1:*").unwrap_err() {
+        BindError::Endpoint(error) => assert_eq!(error.kind(), EndpointErrorKind::Source),
+        error => panic!("{error}"),
+    }
+}
+
+/// `localhost` has an address of each kind, or only one; each of them is found.
+#[test]
+fn all_addresses_of_a_name_are_tried() {
+    for address in ["127.0.0.1", "[::1]"] {
+        let context = Context::new();
+        context.set_ipv6(true);
+        let pull = Pull::new(&context).unwrap();
+        assert!(pull.get(option::IPV6) && !pull.get(option::IPV4ONLY));
+        let Ok(bound) = pull.bind(&format!("tcp://{address}:*")) else {
+            assert_eq!(address, "[::1]", "only IPv6 may be missing");
+            continue;
+        };
+        carries(&push_to(&context, &bound, |_| ()), &pull);
+        if address == "[::1]" && !std::fs::read_to_string("/etc/hosts").unwrap().contains("::1") {
+            continue;
+        }
+        let port = bound.rsplit(':').next().unwrap();
+        let push = push_to(&context, &format!("tcp://localhost:{port}"), |push| {
+            push.set(option::RECONNECT_STOP, 1).unwrap();
+        });
+        carries(&push, &pull);
+    }
+}
+
+#[test]
+fn an_interface_is_bound_by_its_name() {
+    let context = Context::new();
+    let pull = Pull::new(&context).unwrap();
+    let bound = pull.bind("tcp://lo:*").unwrap();
+    assert!(bound.starts_with("tcp://127.0.0.1:"), "{bound}");
+    carries(&push_to(&context, &bound, |_| ()), &pull);
+}
+
+#[test]
+fn filters_let_in_whom_they_name() {
+    let context = Context::new();
+    let pull = Pull::new(&context).unwrap();
+    pull.set(option::TCP_ACCEPT_FILTER, "127.0.0.2, 10.0.0.0/8".to_owned()).unwrap();
+    let bound = pull.bind("tcp://127.0.0.1:*").unwrap();
+    assert!(RawPeer::connect(&bound).ends());
+    let failure = pull.as_ref().last_failure().unwrap();
+    assert!(failure.contains("a peer that the filters do not admit"), "{failure}");
+    let endpoint = format!("tcp://127.0.0.2:0;{}", &bound["tcp://".len()..]);
+    carries(&push_to(&context, &endpoint, |_| ()), &pull);
+}
+
+#[test]
+fn filters_know_who_connects_over_ipc() {
+    // SAFETY: cannot fail, and touches no memory.
+    let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+    let pid = std::process::id();
+    for (option, own) in [
+        (option::IPC_FILTER_UID, uid),
+        (option::IPC_FILTER_GID, gid),
+        (option::IPC_FILTER_PID, pid),
+    ] {
+        let context = Context::new();
+        let pull = Pull::new(&context).unwrap();
+        pull.set(option, "4000000000".to_owned()).unwrap();
+        let bound = pull.bind(&format!("ipc://@{}", fresh_name())).unwrap();
+        assert!(RawPeer::connect(&bound).ends(), "{option:?}");
+        pull.set(option, format!("4000000000,{own}")).unwrap();
+        let bound = pull.bind(&format!("ipc://@{}", fresh_name())).unwrap();
+        carries(&push_to(&context, &bound, |_| ()), &pull);
+    }
+}
+
+#[test]
+fn a_descriptor_that_listens_is_taken_over() {
+    let context = Context::new();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let path = format!("{}/{}", std::env::temp_dir().display(), fresh_name());
+    let ipc = UnixListener::bind(&path).unwrap();
+    let at = format!("tcp://{}", tcp.local_addr().unwrap());
+    for (fd, given, expected) in
+        [(tcp.as_raw_fd(), "tcp://*:*", at), (ipc.as_raw_fd(), "ipc://*", format!("ipc://{path}"))]
+    {
+        for _ in 0..2 {
+            let pull = Pull::new(&context).unwrap();
+            pull.set(option::USE_FD, fd).unwrap();
+            assert_eq!(pull.bind(given).unwrap(), expected);
+            carries(&push_to(&context, &expected, |_| ()), &pull);
+            // The descriptor is still its owner's: the next one may have it.
+            pull.unbind(&expected).unwrap();
+        }
+    }
+    assert!(std::fs::remove_file(&path).is_ok());
+
+    let pull = Pull::new(&context).unwrap();
+    let (connected, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+    for fd in [connected.as_raw_fd(), 1_000_000] {
+        pull.set(option::USE_FD, fd).unwrap();
+        assert!(matches!(pull.bind("tcp://*:*"), Err(BindError::System { .. })));
+    }
+}
+
+#[test]
+fn options_of_descriptors_reach_them() {
+    let context = Context::new();
+    let pull = Pull::new(&context).unwrap();
+    pull.set(option::PRIORITY, 3).unwrap();
+    pull.set(option::TCP_MAXRT, 5000).unwrap();
+    pull.set(option::TOS, 0x10).unwrap();
+    let bound = pull.bind("tcp://127.0.0.1:*").unwrap();
+    let (listener, endpoint) = RawListener::bind("tcp://127.0.0.1:*");
+    pull.connect(&endpoint).unwrap();
+    // One that connected, and one that was connected to.
+    let mut peers = [RawPeer::connect(&bound), listener.accept()];
+    for peer in &mut peers {
+        // It greets when it is set up.
+        peer.send(&raw::GREETING_3_0);
+        peer.expect(&raw::GREETING_OURS);
+        let theirs = raw::other_end(peer.stream.as_raw_fd()).unwrap();
+        assert_eq!(int_option(theirs, libc::SOL_SOCKET, libc::SO_PRIORITY), 3);
+        assert_eq!(int_option(theirs, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT), 5000);
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there_is_an_error() {
+    let context = Context::new();
+    let pull = Pull::new(&context).unwrap();
+    pull.set(option::BINDTODEVICE, "oxmq-none".to_owned()).unwrap();
+    assert!(matches!(pull.bind("tcp://127.0.0.1:*"), Err(BindError::System { .. })));
+    pull.set(option::BINDTODEVICE, "lo".to_owned()).unwrap();
+    let bound = pull.bind("tcp://127.0.0.1:*").unwrap();
+    let push = push_to(&context, &bound, |push| {
+        push.set(option::BINDTODEVICE, "lo".to_owned()).unwrap();
+    });
+    carries(&push, &pull);
+}
+
+#[test]
+fn the_context_says_what_new_sockets_are_like() {
+    let context = Context::new();
+    let before = Push::new(&context).unwrap();
+    context.set_blocky(false);
+    context.set_max_sockets(2);
+    let after = Push::new(&context).unwrap();
+    assert_eq!((before.get(option::LINGER), after.get(option::LINGER)), (-1, 0));
+    assert!(Push::new(&context).is_err());
+    drop(before);
+    assert!(Push::new(&context).is_ok());
+}
+
+#[test]
+fn threads_that_are_not_there_serve_nobody() {
+    let context = Context::new();
+    context.set_io_threads(2);
+    let pull = Pull::new(&context).unwrap();
+    pull.set(option::AFFINITY, 4).unwrap();
+    let refused = pull.bind("tcp://127.0.0.1:*").unwrap_err();
+    assert!(refused.to_string().contains("AFFINITY"), "{refused}");
+    pull.set(option::AFFINITY, 6).unwrap();
+    let bound = pull.bind("tcp://127.0.0.1:*").unwrap();
+    let push = push_to(&context, &bound, |push| push.set(option::AFFINITY, 1).unwrap());
+    carries(&push, &pull);
+    assert_eq!(pull.try_recv(), Err(RecvError::Again));
+}
