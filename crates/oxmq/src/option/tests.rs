@@ -98,7 +98,7 @@ fn values_round_trip_and_stay_apart() {
             assert_eq!((spec.get)(&options), value);
             let inverses = [IPV6.spec, IPV4ONLY.spec];
             for other in TABLE.iter().filter(|other| *other != spec) {
-                if inverses.contains(&spec) && inverses.contains(other) {
+                if inverses.contains(spec) && inverses.contains(other) {
                     assert_eq!(options.get(IPV6), !options.get(IPV4ONLY));
                     continue;
                 }

@@ -363,10 +363,10 @@ impl Session {
                 match self.core.upgrade() {
                     Some(core) if core.answers => self.renew_pipe(inner, &core, garbage),
                     Some(core) => {
-                        if core.disconnected(self, self.pipe()) && core.automatic.hiccup {
-                            let options = inner.options.clone();
-                            self.receive_alone(inner, &core, &options.hiccup_msg);
-                        }
+                        let told = core.disconnected(self, self.pipe()) && core.automatic.hiccup;
+                        let options = inner.options.clone();
+                        let news = if told { &options.hiccup_msg[..] } else { &[] };
+                        self.receive_alone(inner, &core, news);
                     }
                     None => {}
                 }

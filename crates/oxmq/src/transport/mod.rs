@@ -109,15 +109,16 @@ pub(crate) fn tune(fd: &Fd, options: &Options) {
             options.tcp_keepalive_intvl,
         );
     }
-    let ints: [(fn(&Fd, i32), i32); 4] = [
-        (sys::set_type_of_service, options.tos),
-        (sys::set_priority, options.priority),
-        (sys::set_busy_poll, options.busy_poll),
-        (sys::set_retransmit_timeout, options.tcp_maxrt),
-    ];
-    for (set, value) in ints {
-        if value != 0 {
-            set(fd, value);
-        }
+    if options.tos != 0 {
+        sys::set_type_of_service(fd, options.tos);
+    }
+    if options.priority != 0 {
+        sys::set_priority(fd, options.priority);
+    }
+    if options.busy_poll != 0 {
+        sys::set_busy_poll(fd, options.busy_poll);
+    }
+    if options.tcp_maxrt != 0 {
+        sys::set_retransmit_timeout(fd, options.tcp_maxrt);
     }
 }
