@@ -33,6 +33,9 @@ pub struct Peer {
     pub version: Option<Version>,
     /// Its type; `None` if it did not say.
     pub socket_type: Option<SocketType>,
+    /// What its application says about itself (METADATA), as names and values; nothing before ZMTP
+    /// 3.0 and from sockets of this process.
+    pub properties: Vec<(String, Vec<u8>)>,
 }
 
 /// As [`Connection`], in little memory: there is one for each.

@@ -161,3 +161,29 @@ fn libzmq_and_we_name_each_other() {
         assert_eq!(bytes(&ours.recv_multipart().unwrap()), [&b"peer"[..], b"answer"]);
     }
 }
+
+#[test]
+fn a_peer_hears_what_the_application_says_about_itself() {
+    for endpoint in endpoints() {
+        let (context, theirs) = (Context::new(), LibContext::new());
+        let (router, dealer) = (Router::new(&context).unwrap(), named(&context, "anna"));
+        router.set(option::METADATA, "X-role:server\nX-empty:".to_owned()).unwrap();
+        dealer.set(option::METADATA, "X-role:client: new".to_owned()).unwrap();
+        let endpoint = router.bind(&endpoint).unwrap();
+        dealer.connect(&endpoint).unwrap();
+        router.wait_for_peers(1, Some(LONG)).unwrap();
+        dealer.wait_for_peers(1, Some(LONG)).unwrap();
+        let told = |statistics: oxmq::Statistics| {
+            statistics.pipes[0].connection.peer.clone().unwrap().properties
+        };
+        let property = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        assert_eq!(told(router.statistics()), [property("X-role", "client: new")]);
+        let said = [property("X-role", "server"), property("X-empty", "")];
+        assert_eq!(told(dealer.statistics()), said);
+        // libzmq does not mind.
+        let peer = theirs.socket(libzmq::DEALER);
+        peer.connect(&endpoint).unwrap();
+        peer.send(&["hello"]).unwrap();
+        assert_eq!(&router.recv_multipart().unwrap()[1][..], b"hello");
+    }
+}

@@ -70,6 +70,8 @@ pub enum Range {
     Networks,
     /// Numbers from 0 to 4294967295, separated by commas.
     Numbers,
+    /// Lines of the form `X-name:value`, each name but once, of at most 255 bytes.
+    Properties,
     /// None: the option can only be read.
     ReadOnly,
 }
@@ -205,6 +207,7 @@ impl Range {
                 text.len() <= *bytes_max && !text.contains('\0')
             }
             (Range::Networks, OptionValue::Text(text)) => filter::are_networks(text),
+            (Range::Properties, OptionValue::Text(text)) => properties(text).is_some(),
             (Range::Numbers, OptionValue::Text(text)) => filter::are_numbers(text),
             (Range::RoutingId, OptionValue::Bytes(id)) => {
                 id.len() <= ROUTING_ID_BYTES_MAX && id.first() != Some(&0)
@@ -597,6 +600,13 @@ options! {
     /// Default: empty. Whoever fits none of the three filters is disconnected without a word.
     IPC_FILTER_PID = 58, ipc_filter_pid: Text(String) = String::new(), Range::Numbers;
 
+    /// What the application says about itself to its peers, who find it in the properties of
+    /// [`Peer`](crate::Peer): lines of the form `X-name:value`. Nothing is said to peers before ZMTP
+    /// 3.0, nor over inproc.
+    ///
+    /// Default: empty. Some kilobytes are as much as peers take before they refuse the connection.
+    METADATA = 95, metadata: Text(String) = String::new(), Range::Properties;
+
     /// The mechanism by which connections are secured, as libzmq numbers them: NULL 0. Read only.
     ///
     /// Default: 0.
@@ -687,6 +697,24 @@ const ROUTING_ID_BYTES_MAX: usize = 255;
 const COUNT: Range = Range::Int(0..=i32::MAX as i64);
 const COUNT_OR_MINUS_1: Range = Range::Int(-1..=i32::MAX as i64);
 
+/// The names and values of METADATA; `None` if that is not what the text is.
+pub(crate) fn properties(text: &str) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut properties: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for line in text.lines() {
+        let (name, value) = line.split_once(':')?;
+        let right = name.starts_with("X-") && (3..=PROPERTY_NAME_BYTES_MAX).contains(&name.len());
+        // Names that differ in case alone are the same (RFC 37).
+        let known = |(held, _): &(Vec<u8>, Vec<u8>)| held.eq_ignore_ascii_case(name.as_bytes());
+        if !right || properties.iter().any(known) {
+            return None;
+        }
+        properties.push((name.into(), value.into()));
+    }
+    Some(properties)
+}
+
+const PROPERTY_NAME_BYTES_MAX: usize = 255;
+
 impl<T> Clone for Opt<T> {
     fn clone(&self) -> Opt<T> {
         *self
@@ -752,6 +780,7 @@ impl fmt::Display for Range {
                 f.write_str("networks such as 192.168.0.0/16 or ::1, separated by commas")
             }
             Range::Numbers => f.write_str("numbers from 0 to 4294967295, separated by commas"),
+            Range::Properties => f.write_str("lines of the form X-name:value, each name but once"),
             Range::ReadOnly => f.write_str("read only"),
         }
     }

@@ -38,6 +38,12 @@ fn samples(spec: &OptionSpec) -> (Vec<OptionValue>, Vec<OptionValue>) {
             vec![String::new().into(), String::from("10.0.0.0/8, ::1").into()],
             vec![String::from("10.0.0.0/33").into(), String::from("x").into()],
         ),
+        (Range::Properties, OptionValue::Text(_)) => (
+            vec![String::new().into(), String::from("X-a:1\nX-b:\nX-c:a:b").into()],
+            ["a:1", "X-:1", "X-a", "X-a:1\nx-a:2", "X-a:1\nX-A:2", "X-a:1\n\n", ":"]
+                .map(|text| String::from(text).into())
+                .into(),
+        ),
         (Range::Numbers, OptionValue::Text(_)) => (
             vec![String::new().into(), String::from("0,4294967295").into()],
             vec![String::from("4294967296").into(), String::from("root").into()],

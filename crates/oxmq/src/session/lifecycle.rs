@@ -236,6 +236,7 @@ impl Session {
         inner.interest = interest;
         let mut config = Config::new(self.kind);
         config.identity = inner.options.routing_id.clone();
+        config.metadata = crate::option::properties(&inner.options.metadata).unwrap_or_default();
         config.limits.inline_bytes_max = INLINE_BYTES_MAX;
         config.limits.message_bytes_max = u64::try_from(inner.options.maxmsgsize).ok();
         inner.zmtp = Some(Box::new(Connection::new(config)));
@@ -260,7 +261,8 @@ impl Session {
         let peer = zmtp.peer().map(|peer| {
             let identity = peer.identity.clone();
             let (version, socket_type) = (Some(peer.version), peer.socket_type);
-            (Peer { identity, version, socket_type }, peer.forwards_subscriptions)
+            let properties = application_properties(&peer.metadata);
+            (Peer { identity, version, socket_type, properties }, peer.forwards_subscriptions)
         });
         inner.received.consume(taken);
         let Some((peer, forwards_subscriptions)) = peer else { return Ok(false) };
@@ -475,6 +477,14 @@ impl Session {
     fn drive_state(&self) -> &crate::drive::DriveState {
         &self.drive
     }
+}
+
+/// Those of a peer's properties that its application gave it.
+fn application_properties(metadata: &[(Vec<u8>, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+    let properties = metadata.iter().filter(|(name, _)| name.starts_with(b"X-"));
+    properties
+        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.clone()))
+        .collect()
 }
 
 /// RECONNECT_STOP.

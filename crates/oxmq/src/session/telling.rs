@@ -33,7 +33,12 @@ impl Session {
                 if self.hub.is_active() =>
             {
                 let (identity, socket_type) = (Vec::new(), Some(*theirs));
-                &inner.route.with_peer(Peer { identity, version: None, socket_type })
+                &inner.route.with_peer(Peer {
+                    identity,
+                    version: None,
+                    socket_type,
+                    properties: Vec::new(),
+                })
             }
             _ => &*inner.route,
         };

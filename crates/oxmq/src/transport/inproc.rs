@@ -291,6 +291,11 @@ fn say_hello(core: &Core, state: &mut State, pipe: PipeId) {
 
 /// A route to a socket of this process.
 fn route(endpoint: &Arc<str>, bound: bool, kind: SocketType, identity: &[u8]) -> Arc<Route> {
-    let peer = Peer { identity: identity.to_vec(), version: None, socket_type: Some(kind) };
+    let peer = Peer {
+        identity: identity.to_vec(),
+        version: None,
+        socket_type: Some(kind),
+        properties: Vec::new(),
+    };
     Arc::new(Route::new(endpoint, bound).with_peer(peer))
 }
