@@ -19,6 +19,7 @@ use oxmq::{
     SocketType, Subscriber, ZmtpVersion,
 };
 
+use support::libzmq::{self, LibContext, LibSocket};
 use support::raw::{RawListener, RawPeer, frame, message};
 use support::{LONG, endpoints, fresh_name};
 
@@ -639,8 +640,11 @@ fn parts(pair: &Pair) -> Vec<Vec<u8>> {
 
 /// An event of version 1: its number, its value, its endpoint.
 fn v1(pair: &Pair) -> (u64, u32, String) {
-    let parts = parts(pair);
-    let [first, address] = &parts[..] else { panic!("{parts:?}") };
+    decode_v1(&parts(pair))
+}
+
+fn decode_v1(parts: &[Vec<u8>]) -> (u64, u32, String) {
+    let [first, address] = parts else { panic!("{parts:?}") };
     let (event, value) = first.split_first_chunk::<2>().unwrap();
     let value = u32::from_ne_bytes(value.try_into().unwrap());
     let event = u64::from(u16::from_ne_bytes(*event));
@@ -819,4 +823,129 @@ fn at_an_endpoint() {
     pull.bind("tcp://127.0.0.1:*").unwrap();
     drop(pull);
     alone.term_timeout(LONG).unwrap();
+}
+
+/// A socket whose events come in version 1: ours, or libzmq's.
+trait Watched {
+    fn bind(&self, endpoint: &str) -> Option<String>;
+    fn connect(&self, endpoint: &str);
+    fn event(&self) -> (u64, u32, String);
+}
+
+impl Watched for (&Socket, Pair) {
+    fn bind(&self, endpoint: &str) -> Option<String> {
+        self.0.bind(endpoint).ok()
+    }
+
+    fn connect(&self, endpoint: &str) {
+        self.0.connect(endpoint).unwrap();
+    }
+
+    fn event(&self) -> (u64, u32, String) {
+        v1(&self.1)
+    }
+}
+
+impl Watched for (&LibSocket, libzmq::Monitor<'_>) {
+    fn bind(&self, endpoint: &str) -> Option<String> {
+        self.0.bind(endpoint).ok()
+    }
+
+    fn connect(&self, endpoint: &str) {
+        self.0.connect(endpoint).unwrap();
+    }
+
+    fn event(&self) -> (u64, u32, String) {
+        decode_v1(&self.1.event())
+    }
+}
+
+/// The next `count` events; for values that differ from run to run, whether they can be right.
+fn story(watched: &impl Watched, count: usize, endpoint: &str) -> Vec<(u64, u32)> {
+    let events = (0..count).map(|_| {
+        let (mut event, mut value, mut address) = watched.event();
+        // libzmq also closes, nowhere, what it could not bind.
+        while (event, &address[..]) == (number::CLOSED, "") {
+            (event, value, address) = watched.event();
+        }
+        // libzmq leaves the transport out of what it could not bind.
+        let known =
+            address == endpoint || event == number::BIND_FAILED && endpoint.ends_with(&address);
+        assert!(known, "{event:#x} {address}, {endpoint}");
+        let value = match event {
+            number::BIND_FAILED | number::HANDSHAKE_FAILED_PROTOCOL => value,
+            number::HANDSHAKE_SUCCEEDED => value,
+            number::CONNECT_RETRIED => u32::from((50..100).contains(&value)),
+            number::CONNECT_DELAYED | number::HANDSHAKE_FAILED_NO_DETAIL => 0,
+            _ => u32::from((3..1 << 16).contains(&value)),
+        };
+        (event, value)
+    });
+    events.collect()
+}
+
+/// What a PULL tells that is bound. (Of a peer of another type, and of malformed metadata, libzmq
+/// tells nothing but the end.)
+fn told_by_the_bound(watched: &impl Watched) -> Vec<(u64, u32)> {
+    let endpoint = watched.bind("tcp://127.0.0.1:*").unwrap();
+    let mut told = story(watched, 1, &endpoint);
+    assert_eq!(watched.bind(&endpoint), None);
+    told.extend(story(watched, 1, &endpoint));
+    for (start, events) in [
+        (support::raw::ready("PUSH", None), 2),
+        (frame(0, b"a message"), 3),
+        (frame(4, b"\x04NONE"), 3),
+    ] {
+        let mut peer = RawPeer::connect(&endpoint);
+        peer.send(&[&support::raw::GREETING_3_0[..], &start].concat());
+        told.extend(story(watched, events, &endpoint));
+        drop(peer);
+        if events == 2 {
+            told.extend(story(watched, 1, &endpoint));
+        }
+    }
+    told
+}
+
+/// What a PUSH tells that connects.
+fn told_by_the_connected(watched: &impl Watched) -> Vec<(u64, u32)> {
+    let endpoint = free_endpoint();
+    watched.connect(&endpoint);
+    let mut told = story(watched, 6, &endpoint);
+    let (listener, _) = RawListener::bind(&endpoint);
+    let mut peer = listener.accept();
+    // How often it tried by then is chance.
+    loop {
+        match story(watched, 1, &endpoint)[0] {
+            (number::CONNECTED, 1) => break,
+            (number::CONNECT_DELAYED | number::CLOSED | number::CONNECT_RETRIED, _) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    peer.send(&support::raw::GREETING_3_0);
+    peer.send(&support::raw::ready("PULL", None));
+    told.extend(story(watched, 1, &endpoint));
+    drop(peer);
+    told.extend(story(watched, 4, &endpoint));
+    told
+}
+
+#[test]
+fn the_same_as_libzmq_tells() {
+    let context = Context::new();
+    let pull = Pull::new(&context).unwrap();
+    let push = Push::new(&context).unwrap();
+    push.set(RECONNECT_IVL, 50).unwrap();
+    push.set(LINGER, 0).unwrap();
+    let theirs = LibContext::new();
+    let their_pull = theirs.socket(libzmq::PULL);
+    let their_push = theirs.socket(libzmq::PUSH);
+    their_push.set(libzmq::RECONNECT_IVL, 50);
+
+    let ours = (pull.as_ref(), wire(&context, pull.as_ref(), number::ALL_V1, MonitorVersion::V1));
+    let expected = told_by_the_bound(&(&their_pull, their_pull.monitor()));
+    assert_eq!(told_by_the_bound(&ours), expected);
+    let ours = (push.as_ref(), wire(&context, push.as_ref(), number::ALL_V1, MonitorVersion::V1));
+    let expected = told_by_the_connected(&(&their_push, their_push.monitor()));
+    assert_eq!(told_by_the_connected(&ours), expected);
 }

@@ -323,6 +323,11 @@ pub struct Monitor<'a> {
 }
 
 impl Monitor<'_> {
+    /// The parts of the next event.
+    pub fn event(&self) -> Vec<Vec<u8>> {
+        self.socket.recv_timeout(super::LONG).unwrap()
+    }
+
     /// The next event that is one of `wanted`, if it comes in time.
     pub fn wait(&self, wanted: u16, timeout: Duration) -> Option<u16> {
         let deadline = std::time::Instant::now() + timeout;
