@@ -1,4 +1,7 @@
 //! Every program runs as processes, as the Guide runs it, and says what it must; a signal ends each.
+//!
+//! With OXMQ_VALGRIND=1 every process runs under valgrind, which makes it fail if it loses memory or
+//! does anything else that valgrind calls an error; they carry less then, and nobody looks at the time.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -10,7 +13,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a program may take to end after a signal.
-const PROMPT: Duration = Duration::from_secs(1);
+fn prompt() -> Duration {
+    if valgrind() { PATIENCE } else { Duration::from_secs(1) }
+}
+
+/// Whether the processes run under valgrind.
+fn valgrind() -> bool {
+    std::env::var_os("OXMQ_VALGRIND").is_some()
+}
 /// How long anything else may take, on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(100);
 /// Any free port.
@@ -75,12 +85,14 @@ fn weather() {
     let endpoints = [server.says("Publishing at "), server.says("Publishing at ")];
     let bridge = start!("wuproxy", endpoints[0], FREE);
     let bridged = bridge.says("Publishing at ");
+    // Under valgrind the weather of a single place is long in coming.
+    let updates = if valgrind() { "1" } else { "4" };
     for (endpoint, zip_code) in endpoints.iter().chain([&bridged]).zip(["10001", "00042", "99999"])
     {
-        let client = start!("wuclient", endpoint, zip_code, "4");
+        let client = start!("wuclient", endpoint, zip_code, updates);
         client.says(&format!("Listening to {endpoint}"));
-        let average =
-            client.says(&format!("The average temperature at {zip_code} in 4 updates was "));
+        let average = client
+            .says(&format!("The average temperature at {zip_code} in {updates} updates was "));
         let average: i64 = average.strip_suffix('F').unwrap().parse().unwrap();
         assert!((-80..135).contains(&average), "{average}");
         assert_eq!(client.end(), [""; 0]);
@@ -103,7 +115,11 @@ fn more_workers_need_less_time() {
         assert_eq!(sink.end(), [""; 0]);
         let share = f64::from(elapsed_ms) / f64::from(cost_ms);
         println!("{} workers: {elapsed_ms} ms for {cost_ms} ms of work", workers.len());
-        assert!(share < share_max, "{} workers took {share} of the cost", workers.len());
+        assert!(
+            valgrind() || share < share_max,
+            "{} workers took {share} of the cost",
+            workers.len()
+        );
         assert!(workers.len() > 1 || elapsed_ms >= cost_ms, "one worker cannot be in two places");
         let done = workers.into_iter().map(|worker| {
             worker.says("Working for ");
@@ -184,7 +200,8 @@ fn reads_tasks_and_weather(reader: impl Fn(&str, &str) -> Program) {
     let cost_ms = cost_ms(ventilator);
     let (mut tasks_ms, mut updates) = (Vec::<u32>::new(), 0);
     let end = Instant::now() + PATIENCE;
-    while tasks_ms.len() < TASKS || updates < 3 {
+    let updates_min = if valgrind() { 1 } else { 3 };
+    while tasks_ms.len() < TASKS || updates < updates_min {
         assert!(Instant::now() < end, "{} tasks and {updates} updates", tasks_ms.len());
         let line = reader.line();
         match line.split_once(' ').unwrap() {
@@ -258,31 +275,36 @@ fn threads_in_relay() {
 }
 
 #[test]
-fn ten_subscribers_receive_a_million_updates_each() {
+fn ten_subscribers_receive_every_update() {
     let _alone = alone();
     let start = Instant::now();
-    let publisher = start!("syncpub", "10", "1000000", FREE, FREE);
+    let updates = if valgrind() { "1000" } else { "1000000" };
+    let publisher = start!("syncpub", "10", updates, FREE, FREE);
     let (endpoint, sync) = (publisher.says("Publishing at "), publisher.says("Places at "));
     let subscribers = [0; 10].map(|_| start!("syncsub", endpoint, sync));
     for subscriber in subscribers {
         subscriber.says("Asking for a place at ");
-        assert_eq!(subscriber.end(), ["Received 1000000 updates"]);
+        assert_eq!(subscriber.end(), [format!("Received {updates} updates")]);
     }
-    assert_eq!(publisher.end(), ["Publishing 1000000 updates"]);
-    println!("a million updates for each of ten: {:?}", start.elapsed());
+    assert_eq!(publisher.end(), [format!("Publishing {updates} updates")]);
+    println!("{updates} for each of ten: {:?}", start.elapsed());
 }
 
 #[test]
 fn numbered_updates_come_in_order_and_completely() {
     let _alone = alone();
-    let publisher = start!("syncpub", "10", "200000", FREE, FREE, "--numbered");
+    let updates = if valgrind() { "1000" } else { "200000" };
+    let publisher = start!("syncpub", "10", updates, FREE, FREE, "--numbered");
     let (endpoint, sync) = (publisher.says("Publishing at "), publisher.says("Places at "));
     let subscribers = [0; 10].map(|_| start!("syncsub", endpoint, sync, "--numbered"));
     for subscriber in subscribers {
         subscriber.says("Asking for a place at ");
-        assert_eq!(subscriber.end(), ["Received 200000 updates", "All in order"]);
+        assert_eq!(
+            subscriber.end(),
+            [format!("Received {updates} updates"), "All in order".into()]
+        );
     }
-    assert_eq!(publisher.end(), ["Publishing 200000 updates"]);
+    assert_eq!(publisher.end(), [format!("Publishing {updates} updates")]);
 }
 
 #[test]
@@ -311,7 +333,8 @@ fn envelopes() {
 fn a_signal_ends_every_program_that_waits() {
     let _alone = alone();
     let away = &nobody("away");
-    for signal in [libc::SIGINT, libc::SIGTERM] {
+    let signals = [libc::SIGINT, libc::SIGTERM];
+    for &signal in if valgrind() { &signals[..1] } else { &signals[..] } {
         let waiting = [
             start!("hwserver", FREE),
             start!("hwclient", away),
@@ -365,7 +388,16 @@ struct Program {
 impl Program {
     fn start(path: &str, arguments: &[&str]) -> Program {
         let name = Path::new(path).file_name().unwrap().to_string_lossy().into_owned();
-        let mut command = Command::new(path);
+        let mut command = Command::new(if valgrind() { "valgrind" } else { path });
+        if valgrind() {
+            // Fair, or a thread that never waits keeps the others from running.
+            command.args(["-q", "--fair-sched=yes", "--leak-check=full", "--error-exitcode=9"]);
+            let known = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/valgrind.supp");
+            command.arg(format!("--suppressions={known}"));
+            let kinds = "definite,indirect,possible";
+            command.arg(format!("--show-leak-kinds={kinds}"));
+            command.arg(format!("--errors-for-leak-kinds={kinds}")).arg(path);
+        }
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
         // SAFETY: between fork and exec, only a call that is async-signal-safe.
         unsafe {
@@ -409,7 +441,7 @@ impl Program {
     fn interrupt(self, signal: i32) -> Vec<String> {
         // SAFETY: the child has not been waited for, so the id is its own.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
-        self.end_within(PROMPT)
+        self.end_within(prompt())
     }
 
     fn end_within(mut self, time: Duration) -> Vec<String> {

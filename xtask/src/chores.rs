@@ -110,6 +110,25 @@ fn loom_with(rustflags: &str, dir: &str, preemptions: u32) -> Invocation {
         .env("LOOM_MAX_PREEMPTIONS", preemptions.to_string())
 }
 
+/// Runs every example program under valgrind: nothing lost, no error.
+pub fn valgrind() -> Result<Outcome> {
+    let programs = Invocation::cargo(&["test", "--package", "oxmq-examples", "--test", "programs"])
+        .env("OXMQ_VALGRIND", "1")
+        .run()?
+        .with_tests();
+    // In a directory known from here, whatever CARGO_TARGET_DIR says.
+    let target = target_dir("valgrind");
+    let built = Invocation::cargo(&["build", "--package", "oxmq", "--example", "every_pattern"])
+        .args(&["--target-dir", &target])
+        .run()?;
+    let kinds = "definite,indirect,possible";
+    let tour = Invocation::program("valgrind", &["--leak-check=full", "--error-exitcode=1"])
+        .args(&[&format!("--show-leak-kinds={kinds}"), &format!("--errors-for-leak-kinds={kinds}")])
+        .args(&[&format!("{target}/debug/examples/every_pattern")])
+        .run()?;
+    Ok(programs.and(built).and(tour))
+}
+
 /// Runs the library's tests under a sanitizer of the nightly toolchain.
 pub fn sanitize(sanitizer: &str) -> Result<Outcome> {
     let mut rustflags = format!("-Zsanitizer={sanitizer}");

@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     Step { name: "loom", what: "model checking of the lock-free modules", run: loom },
     Step { name: "sim", what: "simulated networks", run: sim },
     Step { name: "fuzz", what: "committed corpora, then some seconds of each target", run: fuzz },
+    Step { name: "valgrind", what: "every example program, under valgrind", run: valgrind },
     Step { name: "demo", what: "the oxmq command's demo", run: demo },
 ];
 
@@ -141,6 +142,11 @@ fn fuzz() -> Result<Outcome> {
     let replayed = fuzz::replay()?.with_tests();
     fuzz::run(None, FUZZ_SECONDS)?;
     Ok(replayed)
+}
+
+fn valgrind() -> Result<Outcome> {
+    packages::install(&["valgrind"])?;
+    chores::valgrind()
 }
 
 fn demo() -> Result<Outcome> {
