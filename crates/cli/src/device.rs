@@ -147,7 +147,7 @@ fn plug_in(context: &Context, device: &Device, args: &Args) -> Result<Option<Pub
     for (name, socket, binds, connects) in sides {
         set_options(socket, args)?;
         for endpoint in binds {
-            eprintln!("oxmq: {name} bound to {}", socket.bind(endpoint)?);
+            note(name, &socket.bind(endpoint)?);
         }
         for endpoint in connects {
             socket.connect(endpoint)?;
@@ -156,8 +156,13 @@ fn plug_in(context: &Context, device: &Device, args: &Args) -> Result<Option<Pub
     let Some(endpoint) = &args.capture else { return Ok(None) };
     let capture = Publisher::new(context)?;
     set_options(capture.as_ref(), args)?;
-    eprintln!("oxmq: capture bound to {}", capture.bind(endpoint)?);
+    note("capture", &capture.bind(endpoint)?);
     Ok(Some(capture))
+}
+
+/// Says where a socket is bound, if anybody listens.
+fn note(name: &str, endpoint: &str) {
+    let _ = writeln!(io::stderr(), "oxmq: {name} bound to {endpoint}");
 }
 
 fn set_options(socket: &Socket, args: &Args) -> Result<()> {

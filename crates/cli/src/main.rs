@@ -24,7 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Carry real input through a pipeline, a publisher with ten subscribers, and request-reply
+    /// Carry real input through every pattern, through devices too, and prove that all of it arrived
     Demo(demo::Args),
     /// Measure throughput, latency and CPU time, beside another libzmq if one is named
     Bench(bench::Args),

@@ -29,7 +29,7 @@ fn the_demo_carries_named_files_and_loses_nothing() {
     let rows: Vec<Vec<&str>> =
         table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
     let lost: Vec<_> = rows.iter().filter(|row| row.len() == 8).map(|row| row[7]).collect();
-    assert_eq!(lost, ["0"; 6], "{table}");
+    assert_eq!(lost, ["0"; 9], "{table}");
     assert!(table.contains("once, whole and in order"), "{table}");
 }
 
@@ -327,8 +327,8 @@ fn a_forwarder_joins_publishers_it_connects_to() {
     let (front, back, copies) = (endpoint("f-front"), endpoint("f-back"), endpoint("f-copies"));
     let forwarder = device(
         "forwarder",
-        &[("--front-connect", &front), ("--back-bind", &back), ("--capture", &copies)],
-        &[],
+        &[("--front-connect", &front), ("--back-bind", &back)],
+        &["--capture", &copies],
     );
     let copy = Running::start(&["sub", "--connect", &copies, "--count", "1"]);
     let sub = Running::start(&["sub", "--connect", &back, "--subscribe", "news", "--count", "1"]);

@@ -7,7 +7,7 @@ mod tally;
 use crate::parts::{PartId, Parts};
 use anyhow::{Context, Result, bail};
 use input::Input;
-use roles::{REQUESTERS, Received, Role, SUBSCRIBERS, WORKERS};
+use roles::{PUBLISHERS, REQUESTERS, Received, Role, SERVICES, SUBSCRIBERS, WORKERS};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -23,8 +23,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 pub struct Args {
     /// What to carry [default: the texts and sources of this repository]
     files: Vec<PathBuf>,
-    /// How long each of the six runs sends; the input travels whole at least once
-    #[arg(long, default_value_t = 1.5)]
+    /// How long each of the nine runs sends; the input travels whole at least once
+    #[arg(long, default_value_t = 1.2)]
     seconds: f64,
 }
 
@@ -39,6 +39,9 @@ pub struct PartArgs {
     index: u16,
     #[arg(long, default_value_t = 0)]
     millis: u64,
+    /// How many like it send, each its share of the numbers
+    #[arg(long, default_value_t = 1)]
+    senders: u16,
     files: Vec<PathBuf>,
 }
 
@@ -55,19 +58,11 @@ pub fn run(args: Args) -> Result<()> {
     }
     let scratch = Scratch::new()?;
     let mut rows = Vec::new();
-    for pattern in [Pattern::Pipeline, Pattern::PubSub, Pattern::RequestReply] {
-        for transport in [Transport::Tcp, Transport::Ipc] {
-            let job = Job {
-                transport,
-                millis: seconds.as_millis() as u64,
-                files: &files,
-                scratch: &scratch,
-            };
-            rows.push(
-                job.run(pattern)
-                    .with_context(|| format!("{} over {}", pattern.name(), transport.name()))?,
-            );
-        }
+    for (pattern, transport) in RUNS {
+        let millis = seconds.as_millis() as u64;
+        let job = Job { transport, millis, files: &files, scratch: &scratch };
+        let row = job.run(pattern);
+        rows.push(row.with_context(|| pattern.over(transport))?);
     }
     print_table(&rows)?;
     match rows.iter().find_map(|row| row.trouble.as_deref().map(|trouble| (row, trouble))) {
@@ -81,11 +76,29 @@ pub fn run_part(args: PartArgs) -> Result<()> {
     roles::run(&args)
 }
 
+const RUNS: [(Pattern, Transport); 9] = [
+    (Pattern::Pipeline, Transport::Tcp),
+    (Pattern::Pipeline, Transport::Ipc),
+    (Pattern::PubSub, Transport::Tcp),
+    (Pattern::PubSub, Transport::Ipc),
+    (Pattern::RequestReply, Transport::Tcp),
+    (Pattern::RequestReply, Transport::Ipc),
+    (Pattern::Broker, Transport::Tcp),
+    (Pattern::Bridge, Transport::Tcp),
+    (Pattern::Threads, Transport::Tcp),
+];
+
 #[derive(Clone, Copy)]
 enum Pattern {
     Pipeline,
     PubSub,
     RequestReply,
+    /// Requesters before a queue, services behind it, over ipc.
+    Broker,
+    /// Publishers before a forwarder, subscribers behind it, over ipc.
+    Bridge,
+    /// Requesters of a server whose threads are reached over inproc.
+    Threads,
 }
 
 impl Pattern {
@@ -94,7 +107,23 @@ impl Pattern {
             Pattern::Pipeline => "pipeline",
             Pattern::PubSub => "publish-subscribe",
             Pattern::RequestReply => "request-reply",
+            Pattern::Broker => "broker",
+            Pattern::Bridge => "bridge",
+            Pattern::Threads => "threaded-server",
         }
+    }
+
+    /// What the messages travel over, one after the other.
+    fn transports(self, first: Transport) -> String {
+        match self {
+            Pattern::Broker | Pattern::Bridge => format!("{}-ipc", first.name()),
+            Pattern::Threads => format!("{}-inproc", first.name()),
+            _ => first.name().to_owned(),
+        }
+    }
+
+    fn over(self, first: Transport) -> String {
+        format!("{} over {}", self.name(), self.transports(first))
     }
 }
 
@@ -116,7 +145,7 @@ impl Transport {
 /// One line of the table.
 struct Row {
     pattern: &'static str,
-    transport: &'static str,
+    transport: String,
     processes: usize,
     /// Delivered, to all receivers together.
     delivered: Tally,
@@ -136,12 +165,14 @@ struct Job<'a> {
 impl Job<'_> {
     fn run(&self, pattern: Pattern) -> Result<Row> {
         let mut parts = Parts::new(PATIENCE);
-        let mut progress =
-            ProgressLine::new(format!("{} over {}", pattern.name(), self.transport.name()));
+        let mut progress = ProgressLine::new(pattern.over(self.transport));
         let (sent, received) = match pattern {
             Pattern::Pipeline => self.pipeline(&mut parts, &mut progress)?,
             Pattern::PubSub => self.publish_subscribe(&mut parts, &mut progress)?,
-            Pattern::RequestReply => self.request_reply(&mut parts, &mut progress)?,
+            Pattern::RequestReply => self.request_reply(Role::Server, &mut parts, &mut progress)?,
+            Pattern::Threads => self.request_reply(Role::Threads, &mut parts, &mut progress)?,
+            Pattern::Broker => self.broker(&mut parts, &mut progress)?,
+            Pattern::Bridge => self.bridge(&mut parts, &mut progress)?,
         };
         let processes = parts.len();
         parts.finish()?;
@@ -173,7 +204,7 @@ impl Job<'_> {
             parts
                 .start(format!("worker {index}"), &self.part(Role::Worker, &[], &connect, index))?;
         }
-        gather(parts, ventilator, &[sink], progress)
+        gather(parts, &[ventilator], &[sink], progress)
     }
 
     fn publish_subscribe(
@@ -181,34 +212,101 @@ impl Job<'_> {
         parts: &mut Parts,
         progress: &mut ProgressLine,
     ) -> Result<(Vec<Tally>, Vec<Received>)> {
-        let binds = [self.bind("publisher"), self.bind("acknowledgements")];
+        let binds = [self.bind("acknowledgements"), self.bind("publisher")];
         let publisher = parts.start("publisher", &self.sender(Role::Publisher, &binds, &[], 0))?;
-        let connect = [parts.endpoint(publisher)?, parts.endpoint(publisher)?];
-        let mut subscribers = Vec::new();
-        for index in 0..SUBSCRIBERS {
-            let args = self.part(Role::Subscriber, &[], &connect, index);
-            subscribers.push(parts.start(format!("subscriber {index}"), &args)?);
-        }
-        gather(parts, publisher, &subscribers, progress)
+        let acknowledgements = parts.endpoint(publisher)?;
+        let connect = [parts.endpoint(publisher)?, acknowledgements];
+        let subscribers = self.subscribers(&connect, parts)?;
+        gather(parts, &[publisher], &subscribers, progress)
     }
 
-    fn request_reply(
+    fn subscribers(&self, connect: &[String], parts: &mut Parts) -> Result<Vec<PartId>> {
+        let subscriber = |index| {
+            let args = self.part(Role::Subscriber, &[], connect, index);
+            parts.start(format!("subscriber {index}"), &args)
+        };
+        (0..SUBSCRIBERS).map(subscriber).collect()
+    }
+
+    fn bridge(
         &self,
         parts: &mut Parts,
         progress: &mut ProgressLine,
     ) -> Result<(Vec<Tally>, Vec<Received>)> {
-        let server =
-            parts.start("server", &self.part(Role::Server, &[self.bind("server")], &[], 0))?;
-        let connect = [parts.endpoint(server)?];
+        let binds = [self.bind("front"), self.bind_over(Transport::Ipc, "back")];
+        let bridge = parts.start("bridge", &self.part(Role::Forwarder, &binds, &[], 0))?;
+        let front = parts.endpoint(bridge)?;
+        let mut connect = vec![parts.endpoint(bridge)?];
+        let mut publishers = Vec::new();
+        for index in 0..PUBLISHERS {
+            let bind = self.bind(&format!("acknowledgements-{index}"));
+            let mut args = vec!["--senders".to_owned(), PUBLISHERS.to_string()];
+            let sender = self.sender(Role::Publisher, &[bind], std::slice::from_ref(&front), index);
+            // Behind the role, before the files.
+            args = [&sender[..2], &args, &sender[2..]].concat();
+            let publisher = parts.start(format!("publisher {index}"), &args)?;
+            connect.push(parts.endpoint(publisher)?);
+            publishers.push(publisher);
+        }
+        let subscribers = self.subscribers(&connect, parts)?;
+        let gathered = gather(parts, &publishers, &subscribers, progress)?;
+        parts.stop(bridge);
+        parts.results::<()>(&[bridge], |_| ())?;
+        Ok(gathered)
+    }
+
+    fn request_reply(
+        &self,
+        server: Role,
+        parts: &mut Parts,
+        progress: &mut ProgressLine,
+    ) -> Result<(Vec<Tally>, Vec<Received>)> {
+        let server = parts.start("server", &self.part(server, &[self.bind("server")], &[], 0))?;
+        let endpoint = parts.endpoint(server)?;
+        self.requests(&endpoint, &[server], parts, progress)
+    }
+
+    fn broker(
+        &self,
+        parts: &mut Parts,
+        progress: &mut ProgressLine,
+    ) -> Result<(Vec<Tally>, Vec<Received>)> {
+        let binds = [self.bind("front"), self.bind_over(Transport::Ipc, "back")];
+        let broker = parts.start("broker", &self.part(Role::Queue, &binds, &[], 0))?;
+        let front = parts.endpoint(broker)?;
+        let back = [parts.endpoint(broker)?];
+        let mut services = Vec::new();
+        for index in 0..SERVICES {
+            let args = self.part(Role::Server, &[], &back, index);
+            services.push(parts.start(format!("service {index}"), &args)?);
+        }
+        let gathered = self.requests(&front, &services, parts, progress)?;
+        parts.stop(broker);
+        parts.results::<()>(&[broker], |_| ())?;
+        Ok(gathered)
+    }
+
+    /// Requests at `endpoint`, which `servers` have answered together.
+    fn requests(
+        &self,
+        endpoint: &str,
+        servers: &[PartId],
+        parts: &mut Parts,
+        progress: &mut ProgressLine,
+    ) -> Result<(Vec<Tally>, Vec<Received>)> {
+        let connect = [endpoint.to_owned()];
         let mut requesters = Vec::new();
         for index in 0..REQUESTERS {
             let args = self.sender(Role::Requester, &[], &connect, index);
             requesters.push(parts.start(format!("requester {index}"), &args)?);
         }
         let received: Vec<Received> = parts.results(&requesters, |moved| progress.at(moved))?;
-        parts.stop(server);
-        let answered: Tally = parts.results(&[server], |_| ())?.remove(0);
-        // The server has seen all requests together, so the requesters count as one receiver.
+        servers.iter().for_each(|&server| parts.stop(server));
+        let mut answered = Tally::default();
+        for tally in parts.results::<Tally>(servers, |_| ())? {
+            answered.join(&tally);
+        }
+        // The servers have seen all requests together, so the requesters count as one receiver.
         let mut all = Received { tally: Tally::default(), seconds: 0.0, trouble: None };
         for one in received {
             all.tally.join(&one.tally);
@@ -227,7 +325,7 @@ impl Job<'_> {
     ) -> Row {
         let mut row = Row {
             pattern: pattern.name(),
-            transport: self.transport.name(),
+            transport: pattern.transports(self.transport),
             processes,
             delivered: Tally::default(),
             seconds: 0.0,
@@ -248,7 +346,11 @@ impl Job<'_> {
     }
 
     fn bind(&self, name: &str) -> String {
-        match self.transport {
+        self.bind_over(self.transport, name)
+    }
+
+    fn bind_over(&self, transport: Transport, name: &str) -> String {
+        match transport {
             Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
             Transport::Ipc => format!("ipc://{}", self.scratch.0.join(name).display()),
         }
@@ -272,16 +374,20 @@ impl Job<'_> {
     }
 }
 
-/// What the sender sent, once for each receiver, and what these received.
+/// What the senders sent, once for each receiver, and what these received.
 fn gather(
     parts: &mut Parts,
-    sender: PartId,
+    senders: &[PartId],
     receivers: &[PartId],
     progress: &mut ProgressLine,
 ) -> Result<(Vec<Tally>, Vec<Received>)> {
     let received: Vec<Received> = parts.results(receivers, |moved| progress.at(moved))?;
-    match parts.results(&[sender], |_| ()) {
-        Ok(sent) => Ok((vec![sent[0]; receivers.len()], received)),
+    match parts.results::<Tally>(senders, |_| ()) {
+        Ok(sent) => {
+            let mut all = Tally::default();
+            sent.iter().for_each(|sent| all.join(sent));
+            Ok((vec![all; receivers.len()], received))
+        }
         // What a receiver found wrong explains why the sender got nowhere.
         Err(error) => match received.into_iter().find_map(|one| one.trouble) {
             Some(trouble) => Err(error.context(format!("a receiver stopped {trouble}"))),
@@ -294,14 +400,14 @@ fn print_table(rows: &[Row]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "{:<18} {:<9} {:>9} {:>10} {:>13} {:>12} {:>10} {:>5}",
+        "{:<18} {:<10} {:>9} {:>10} {:>13} {:>12} {:>10} {:>5}",
         "pattern", "transport", "processes", "messages", "bytes", "messages/s", "MB/s", "lost"
     )?;
     for row in rows {
         let per_second = |amount: u64| amount as f64 / row.seconds.max(1e-9);
         writeln!(
             out,
-            "{:<18} {:<9} {:>9} {:>10} {:>13} {:>12.0} {:>10.1} {:>5}",
+            "{:<18} {:<10} {:>9} {:>10} {:>13} {:>12.0} {:>10.1} {:>5}",
             row.pattern,
             row.transport,
             row.processes,

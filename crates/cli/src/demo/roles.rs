@@ -4,16 +4,22 @@ use super::PartArgs;
 use super::input::Input;
 use super::tally::{Numbered, Seen, Tally, digest};
 use crate::parts::{self, Event, Progress};
-use anyhow::{Context as _, Result, bail, ensure};
-use oxmq::{Context, Publisher, Pull, Push, Reply, Request, Subscriber, option};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use oxmq::{Context, Device, Publisher, Pull, Push, Reply, Request, Subscriber, option};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 pub const WORKERS: usize = 4;
 pub const SUBSCRIBERS: usize = 10;
 pub const REQUESTERS: usize = 4;
+/// Services behind a broker, or threads of a server.
+pub const SERVICES: usize = 4;
+/// Publishers before a bridge.
+pub const PUBLISHERS: usize = 2;
 
 /// How long a part waits for a message that must come, or for room for one that must go.
 const WAIT_MS: i32 = 10_000;
@@ -22,9 +28,11 @@ const WAIT_MS: i32 = 10_000;
 const TOPIC: &[u8] = b"demo";
 const OTHER_TOPIC: &[u8] = b"other";
 const END_TOPIC: &[u8] = b"end";
+/// Topic of what a publisher before a bridge says until all subscribers hear it.
+const PROBE_TOPIC: &[u8] = b"probe";
 
 /// A publisher drops what a slow subscriber has no room for, so subscribers say how far they are and
-/// this one never has more than a window of messages on the way. Credit comes back in batches of up
+/// the publishers together never have more than a window of messages on the way. Credit comes back in batches of up
 /// to half the high-water mark of 1000: the window must leave room for one.
 const WINDOW: u64 = 400;
 const ACKNOWLEDGE_EVERY: u64 = 100;
@@ -37,7 +45,13 @@ pub enum Role {
     Publisher,
     Subscriber,
     Server,
+    /// A server of several threads behind one endpoint.
+    Threads,
     Requester,
+    /// The device between requesters and servers.
+    Queue,
+    /// The device between publishers and subscribers.
+    Forwarder,
 }
 
 /// What a receiver got, and how that looked wrong to it.
@@ -60,7 +74,10 @@ pub fn run(args: &PartArgs) -> Result<()> {
         Role::Publisher => publish(args, &context)?,
         Role::Subscriber => subscribe(args, &context)?,
         Role::Server => serve(args, &context, &stop)?,
+        Role::Threads => serve_by_threads(args, &context, &stop)?,
         Role::Requester => request(args, &context)?,
+        Role::Queue => stand_between(args, &Device::queue(&context)?)?,
+        Role::Forwarder => stand_between(args, &Device::forwarder(&context)?)?,
     }
     context.term()?;
     Ok(())
@@ -159,22 +176,32 @@ fn publish(args: &PartArgs, context: &Context) -> Result<()> {
     socket.set(option::LINGER, WAIT_MS)?;
     let acknowledgements = Pull::new(context)?;
     acknowledgements.set(option::RCVTIMEO, WAIT_MS)?;
-    parts::say(&Event::Endpoint(socket.bind(&args.bind[0])?))?;
-    parts::say(&Event::Endpoint(acknowledgements.bind(&args.bind[1])?))?;
-    socket.wait_for_subscribers(TOPIC, SUBSCRIBERS, Some(WAIT))?;
-    socket.wait_for_subscribers(END_TOPIC, SUBSCRIBERS, Some(WAIT))?;
+    parts::say(&Event::Endpoint(acknowledgements.bind(&args.bind[0])?))?;
+    if let Some(bridge) = args.connect.first() {
+        socket.connect(bridge)?;
+        probe(&socket, &acknowledgements)?;
+    } else {
+        parts::say(&Event::Endpoint(socket.bind(&args.bind[1])?))?;
+        socket.wait_for_subscribers(TOPIC, SUBSCRIBERS, Some(WAIT))?;
+        socket.wait_for_subscribers(END_TOPIC, SUBSCRIBERS, Some(WAIT))?;
+    }
 
+    let senders = u64::from(args.senders);
     let mut sent = Tally::default();
     let mut acknowledged = [0; SUBSCRIBERS];
     let mut clock = Clock::new(args, input.messages());
     while clock.runs(sent.messages) {
-        while sent.messages - acknowledged.iter().min().expect("ten subscribers") >= WINDOW {
+        while sent.messages - acknowledged.iter().min().expect("ten subscribers")
+            >= WINDOW / senders
+        {
             let message = acknowledgements.recv().context("a subscriber lags behind")?;
             let numbered = Numbered::parse(&message)?;
             let subscriber = u16::from_le_bytes(numbered.body.try_into()?);
-            acknowledged[usize::from(subscriber)] = numbered.number;
+            let acknowledged = &mut acknowledged[usize::from(subscriber)];
+            *acknowledged = numbered.number.max(*acknowledged);
         }
-        let numbered = Numbered { number: sent.messages, body: input.body(sent.messages) };
+        let number = sent.messages * senders + u64::from(args.index);
+        let numbered = Numbered { number, body: input.body(number) };
         socket.send_multipart([TOPIC.to_vec(), numbered.to_bytes()])?;
         if sent.messages.is_multiple_of(16) {
             socket.send_multipart([OTHER_TOPIC.to_vec(), numbered.to_bytes()])?;
@@ -185,52 +212,121 @@ fn publish(args: &PartArgs, context: &Context) -> Result<()> {
     parts::say_done(&sent)
 }
 
+/// Publishes until every subscriber has heard it: then the subscriptions before have come through,
+/// too. Behind a bridge nobody else can tell.
+fn probe(socket: &Publisher, acknowledgements: &Pull) -> Result<()> {
+    let mut silent: BTreeSet<usize> = (0..SUBSCRIBERS).collect();
+    let until = Instant::now() + WAIT;
+    while !silent.is_empty() {
+        ensure!(Instant::now() < until, "subscribers {silent:?} hear nothing");
+        socket.send(PROBE_TOPIC)?;
+        while let Ok(message) = acknowledgements.recv_timeout(PROBE_EVERY) {
+            let numbered = Numbered::parse(&message)?;
+            silent.remove(&usize::from(u16::from_le_bytes(numbered.body.try_into()?)));
+        }
+    }
+    Ok(())
+}
+
 /// Accounts for what is published: every message, in order, and nothing that was not asked for.
 fn subscribe(args: &PartArgs, context: &Context) -> Result<()> {
     let socket = Subscriber::new(context)?;
     socket.set(option::RCVTIMEO, WAIT_MS)?;
     socket.subscribe(TOPIC)?;
     socket.subscribe(END_TOPIC)?;
-    let acknowledgements = Push::new(context)?;
-    // The last ones are of no use to anybody.
-    acknowledgements.set(option::LINGER, 0)?;
-    acknowledgements.connect(&args.connect[1])?;
+    // The last: who hears a probe has the others.
+    socket.subscribe(PROBE_TOPIC)?;
+    // To each publisher its own.
+    let mut acknowledgements = Vec::new();
+    for endpoint in &args.connect[1..] {
+        let acknowledgement = Push::new(context)?;
+        // The last ones are of no use to anybody.
+        acknowledgement.set(option::LINGER, 0)?;
+        acknowledgement.connect(endpoint)?;
+        acknowledgements.push(acknowledgement);
+    }
     socket.connect(&args.connect[0])?;
 
+    let senders = acknowledgements.len() as u64;
+    let mut received = vec![0; acknowledgements.len()];
+    let mut ended = 0;
+    let acknowledge = |publisher: usize, number| {
+        acknowledgements[publisher]
+            .send(Numbered { number, body: &args.index.to_le_bytes() }.to_bytes())
+    };
     let mut receiver = Receiver::new();
     receiver.until_done(|tally| {
         let parts = socket.recv_multipart()?;
         let [topic, message] = &parts[..] else {
-            ensure!(
-                parts.len() == 1 && &parts[0][..] == END_TOPIC,
-                "{} parts instead of 2",
-                parts.len()
-            );
-            return Ok(true);
+            ensure!(parts.len() == 1, "{} parts instead of 2", parts.len());
+            if &parts[0][..] == PROBE_TOPIC {
+                (0..acknowledgements.len()).try_for_each(|publisher| acknowledge(publisher, 0))?;
+                return Ok(false);
+            }
+            ensure!(&parts[0][..] == END_TOPIC, "a part of its own");
+            ended += 1;
+            return Ok(ended == senders);
         };
         ensure!(&topic[..] == TOPIC, "nobody asked for topic {:?}", String::from_utf8_lossy(topic));
         let numbered = Numbered::parse(message)?;
-        ensure!(
-            numbered.number == tally.messages,
-            "message {} instead of {}",
-            numbered.number,
-            tally.messages
-        );
+        let publisher = (numbered.number % senders) as usize;
+        let expected = received[publisher] * senders + publisher as u64;
+        ensure!(numbered.number == expected, "message {} instead of {expected}", numbered.number);
+        received[publisher] += 1;
         tally.add(numbered);
-        if tally.messages.is_multiple_of(ACKNOWLEDGE_EVERY) {
-            let far = Numbered { number: tally.messages, body: &args.index.to_le_bytes() };
-            acknowledgements.send(far.to_bytes())?;
+        if received[publisher].is_multiple_of(ACKNOWLEDGE_EVERY) {
+            acknowledge(publisher, received[publisher])?;
         }
         Ok(false)
     })?;
     parts::say_done(&receiver.finish())
 }
 
-/// Answers every request with its digest and its body.
+/// Answers requests: of peers that connect, or of a broker that it connects to.
 fn serve(args: &PartArgs, context: &Context, stop: &Stop) -> Result<()> {
     let socket = Reply::new(context)?;
     socket.set(option::LINGER, WAIT_MS)?;
-    parts::say(&Event::Endpoint(socket.bind(&args.bind[0])?))?;
+    match args.connect.first() {
+        Some(broker) => socket.connect(broker)?,
+        None => parts::say(&Event::Endpoint(socket.bind(&args.bind[0])?))?,
+    }
+    parts::say_done(&answer(&socket, stop)?)
+}
+
+/// The Guide's multithreaded server: a queue whose services are threads, reached within the process.
+fn serve_by_threads(args: &PartArgs, context: &Context, stop: &Stop) -> Result<()> {
+    let queue = Device::queue(context)?;
+    let services = queue.back().bind("inproc://services")?;
+    parts::say(&Event::Endpoint(queue.front().bind(&args.bind[0])?))?;
+    let answered = thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for _ in 0..SERVICES {
+            let socket = Reply::new(context)?;
+            socket.connect(&services)?;
+            threads.push(scope.spawn(move || answer(&socket, stop)));
+        }
+        queue.run()?;
+        let mut answered = Tally::default();
+        for thread in threads {
+            answered.join(&thread.join().map_err(|_| anyhow!("a service failed"))??);
+        }
+        anyhow::Ok(answered)
+    })?;
+    parts::say_done(&answered)
+}
+
+/// Passes on what comes, until it is told to stop.
+fn stand_between(args: &PartArgs, device: &Device) -> Result<()> {
+    for (socket, endpoint) in [device.front(), device.back()].into_iter().zip(&args.bind) {
+        socket.set(option::LINGER, WAIT_MS)?;
+        parts::say(&Event::Endpoint(socket.bind(endpoint)?))?;
+    }
+    device.run()?;
+    parts::say_done(&())
+}
+
+/// Answers every request with its digest and its body.
+fn answer(socket: &Reply, stop: &Stop) -> Result<Tally> {
     let mut seen = Seen::default();
     let mut answered = Tally::default();
     while let Some(message) = stop.unless_asked(socket.recv())? {
@@ -240,7 +336,7 @@ fn serve(args: &PartArgs, context: &Context, stop: &Stop) -> Result<()> {
         answered.add_digest(&digest, numbered.body.len());
         socket.send([&digest, numbered.body].concat())?;
     }
-    parts::say_done(&answered)
+    Ok(answered)
 }
 
 /// Requests its share of the numbers, and checks every reply.
@@ -271,6 +367,8 @@ fn request(args: &PartArgs, context: &Context) -> Result<()> {
 }
 
 const WAIT: Duration = Duration::from_millis(WAIT_MS as u64);
+/// How long the answers to a probe may take before the next.
+const PROBE_EVERY: Duration = Duration::from_millis(10);
 
 /// Ends blocked calls once standard input has ended.
 struct Stop {
