@@ -723,7 +723,8 @@ impl State {
         if self.pipes.is_spent(id) {
             self.pipes.remove(id);
         }
-        self.notify(Events::PEERS | Events::IN);
+        // All of them: a ROUTER's sends that wait for this peer (ROUTER_MANDATORY) fail.
+        self.waiters.notify_all(self.pipes.after.wakes());
         true
     }
 }
