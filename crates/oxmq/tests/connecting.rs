@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use oxmq::{
-    BindError, Context, DropReason, EndpointErrorKind, Pull, Push, RecvError, SendErrorKind,
+    BindError, Context, DropReason, EndpointErrorKind, Pull, Push, RecvError, Reply, SendErrorKind,
     Socket, UnbindError, WaitError, option,
 };
 
@@ -320,4 +320,25 @@ fn threads_that_are_not_there_serve_nobody() {
     let push = push_to(&context, &bound, |push| push.set(option::AFFINITY, 1).unwrap());
     carries(&push, &pull);
     assert_eq!(pull.try_recv(), Err(RecvError::Again));
+}
+
+/// A REP gets a new pipe with each connection. One that is lost between the beginning of `term` and
+/// the closing of the socket must not take the session with it.
+#[test]
+fn a_connection_lost_while_the_context_ends_does_not_hold_up_the_end() {
+    for endpoint in endpoints() {
+        let (listener, endpoint) = RawListener::bind(&endpoint);
+        let context = Context::new();
+        let reply = Reply::new(&context).unwrap();
+        reply.set(option::RECONNECT_IVL, 1).unwrap();
+        reply.connect(&endpoint).unwrap();
+        let mut first = listener.accept();
+        first.shake_hands("REQ", "REP");
+        reply.wait_for_peers(1, Some(LONG)).unwrap();
+        context.shutdown();
+        drop(first);
+        drop(listener.accept());
+        drop(reply);
+        context.term_timeout(LONG).unwrap();
+    }
 }

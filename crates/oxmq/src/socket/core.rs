@@ -335,7 +335,10 @@ impl Core {
     ) -> Option<(PipeId, Ends)> {
         self.with(|state| {
             state.end_pipe(id, account);
-            state.check().ok()?;
+            // While the context ends, the socket must still find the session to close it.
+            if state.phase == Phase::Closed {
+                return None;
+            }
             let link = Link::Session(session.clone());
             let (new, ends) = state.new_session_pipe(link, route.clone(), self.conflates);
             if !state.options.immediate {
@@ -352,8 +355,7 @@ impl Core {
         })
     }
 
-    /// The pipe's other end is gone for good.
-    /// False: this end was gone before, so that what was left in the pipe is for nobody.
+    /// The pipe's other end is gone for good. False: this end was gone before, so that what was left in the pipe is for nobody.
     pub(crate) fn ended(&self, id: PipeId, account: Account) -> bool {
         self.with(|state| {
             // A connector that has given up.
