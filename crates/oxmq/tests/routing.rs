@@ -273,3 +273,18 @@ fn a_dealer_deals_in_turn_and_waits_when_all_are_full() {
         }
     }
 }
+
+/// A service may answer what it was asked through a ROUTER that is no more: the reply must not reach
+/// whoever has taken the asker's number at the next.
+#[test]
+fn names_made_up_by_two_routers_differ() {
+    let context = Context::new();
+    let [one, other] = [0, 1].map(|_| {
+        let (router, dealer) = (Router::new(&context).unwrap(), Dealer::new(&context).unwrap());
+        dealer.connect(&router.bind("tcp://127.0.0.1:*").unwrap()).unwrap();
+        dealer.send("who am I?").unwrap();
+        router.recv_multipart().unwrap()[0].to_vec()
+    });
+    assert_eq!((one[0], one.len()), (0, 5));
+    assert_ne!(one, other);
+}

@@ -3,13 +3,20 @@
 use std::collections::HashMap;
 
 use crate::socket::pipes::{PipeId, Pipes};
+use crate::sys;
 
 /// The peers of a ROUTER, by name. A name is one living peer's.
-#[derive(Default)]
 pub(crate) struct ByIdentity {
     pipes: HashMap<Box<[u8]>, PipeId>,
-    /// The number in the last name made up.
+    /// The number in the last name made up. They begin anywhere: a reply that outlives a ROUTER must
+    /// not find, at its successor, another peer under the name of the one that asked.
     made_up: u32,
+}
+
+impl Default for ByIdentity {
+    fn default() -> ByIdentity {
+        ByIdentity { pipes: HashMap::new(), made_up: sys::random_u64() as u32 }
+    }
 }
 
 impl ByIdentity {
