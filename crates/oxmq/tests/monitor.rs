@@ -527,6 +527,7 @@ fn a_monitor_that_nobody_reads_holds_nobody_up() {
         }
     }
     pull.close();
+    assert_eq!(names(&rest(&read)), ["CLOSED", "MONITOR_STOPPED"]);
     let events = rest(&unread);
     // Listening, three for each connection, closed, stopped.
     let missed = 1 + 3 * connections + 2 - EVENTS_MAX as u64;
