@@ -331,7 +331,9 @@ options! {
     /// zero byte; a ROUTER addresses it by this name. Set it before connecting or binding.
     ///
     /// Default: empty, and each ROUTER makes a name up. A name that another peer of the same
-    /// ROUTER bears gets the connection refused.
+    /// ROUTER bears gets the connection refused, for as long as that one is alive: it is sent a PING
+    /// (if it speaks ZMTP 3.1), and disconnected if nothing is heard of it for HEARTBEAT_TIMEOUT, or
+    /// a second where there is none.
     ROUTING_ID = 5, routing_id: Bytes(Vec<u8>) = Vec::new(), Range::RoutingId;
 
     /// How many connections may wait to be accepted by one bound endpoint, in connections; the

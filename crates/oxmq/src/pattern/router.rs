@@ -122,6 +122,8 @@ impl Pattern for Router {
     fn identified(&mut self, pipes: &mut Pipes, pipe: PipeId) -> bool {
         if let Err(other) = self.peers.name(pipes, pipe) {
             if !self.handover {
+                // Should the first be dead, the second, who comes again, takes its place.
+                pipes.doubt(other);
                 return false;
             }
             self.detach(pipes, other);

@@ -22,9 +22,15 @@ pub(super) struct Heartbeat {
     answer: Option<Watch>,
     /// The peer said how soon it would be heard of again.
     ttl: Option<Watch>,
+    /// The next PING is to find out whether the peer lives at all, heartbeats wanted or not.
+    doubts: bool,
     /// The next timer.
     timer: Option<Instant>,
 }
+
+/// How long a peer has that is asked for a sign of life without heartbeats. Arbitrary: far longer than
+/// a way there and back, and short for who waits for its name.
+const DOUBT: Duration = Duration::from_secs(1);
 
 /// A peer that has to be heard of.
 struct Watch {
@@ -50,6 +56,17 @@ impl Inner {
             let ping_at = Some(Instant::now() + interval);
             self.heartbeat = Some(Box::new(Heartbeat { ping_at, ..Heartbeat::default() }));
             self.wants_attention = true;
+        }
+    }
+
+    /// Another peer has come under this one's name: it is asked for a sign of life now.
+    pub(super) fn doubt(&mut self) {
+        let peer = self.zmtp.as_ref().and_then(|zmtp| zmtp.peer());
+        let knows_pings = peer.is_some_and(|peer| peer.version.has_traffic_commands());
+        if knows_pings && matches!(self.phase, Phase::Traffic(_)) {
+            let heartbeat = self.heartbeat.get_or_insert_default();
+            heartbeat.ping_at = Some(Instant::now());
+            heartbeat.doubts = true;
         }
     }
 
@@ -94,8 +111,9 @@ impl Session {
         let mut pings = false;
         if heartbeat.ping_at.is_some_and(|at| at <= now) {
             pings = inner.ping();
+            let doubt = std::mem::take(&mut heartbeat.doubts).then_some(DOUBT);
             if heartbeat.answer.is_none()
-                && let Some(span) = timeout(&inner.options)
+                && let Some(span) = timeout(&inner.options).or(doubt)
             {
                 heartbeat.answer = Some(Watch::new(span, inner.heard));
             }

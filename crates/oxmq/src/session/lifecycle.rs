@@ -80,6 +80,9 @@ impl Session {
         if orders & order::RESOLVED != 0 {
             self.take_resolved(inner, reactor);
         }
+        if orders & order::DOUBT != 0 {
+            inner.doubt();
+        }
         if orders & order::CLOSE_ORPHAN != 0
             && matches!(inner.origin, Origin::Accepted)
             && inner.out.is_none()

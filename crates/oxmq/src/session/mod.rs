@@ -83,6 +83,7 @@ mod order {
     pub(super) const CLOSE: u8 = 2;
     pub(super) const RESOLVED: u8 = 4;
     pub(super) const CLOSE_ORPHAN: u8 = 8;
+    pub(super) const DOUBT: u8 = 16;
 }
 
 /// What only the driver touches.
@@ -408,6 +409,12 @@ impl Session {
     /// The socket is closed: a session that was accepted, and never had a pipe of it, ends.
     pub(crate) fn close_orphan(self: &Arc<Self>) {
         self.orders.fetch_or(order::CLOSE_ORPHAN, Ordering::Release);
+        self.start();
+    }
+
+    /// The peer is asked for a sign of life, and the connection ended if none comes.
+    pub(crate) fn doubt(self: &Arc<Self>) {
+        self.orders.fetch_or(order::DOUBT, Ordering::Release);
         self.start();
     }
 

@@ -20,6 +20,7 @@ pub(crate) struct After {
     kicks: Vec<Arc<Session>>,
     writes: Vec<Arc<Session>>,
     closes: Vec<Arc<Session>>,
+    doubts: Vec<Arc<Session>>,
     resumes: Vec<Arc<Session>>,
     peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
     wakes: Vec<Wake>,
@@ -82,6 +83,12 @@ impl After {
         self.closes.push(session.clone());
     }
 
+    /// The connection's peer has to show that it is alive.
+    pub(crate) fn doubt(&mut self, session: &Arc<Session>) {
+        self.touched = true;
+        self.doubts.push(session.clone());
+    }
+
     /// Another socket of this process has to be told something.
     pub(crate) fn tell(&mut self, peer: &Weak<Core>, pipe: PipeId, news: PeerNews) {
         self.touched = true;
@@ -133,6 +140,9 @@ impl After {
         }
         for session in self.writes {
             session.write_now();
+        }
+        for session in self.doubts {
+            session.doubt();
         }
         for session in self.closes {
             session.close(0);

@@ -597,6 +597,13 @@ impl Pipes {
         }
     }
 
+    /// Makes sure that the peer at the other end is alive, or ends the connection.
+    pub(crate) fn doubt(&mut self, id: PipeId) {
+        let Some(Link::Session(session)) = self.get(id).map(|pipe| &pipe.link) else { return };
+        let session = session.clone();
+        self.after.doubt(&session);
+    }
+
     /// Ends the pipe from this side; what it has received may still be read.
     pub(crate) fn end(&mut self, id: PipeId) {
         self.close_output(id);
