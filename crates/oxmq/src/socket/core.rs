@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) pipes: Pipes,
     pub(crate) waiters: Waiters,
     pub(crate) options: Options,
+    /// The same for connections, until an option is set.
+    pub(crate) shared_options: Option<Arc<Options>>,
     pub(crate) endpoints: Vec<(String, Attached)>,
     phase: Phase,
     /// Messages received so far.
@@ -542,6 +544,7 @@ impl State {
             pipes: Pipes::default(),
             waiters: Waiters::default(),
             options,
+            shared_options: None,
             endpoints: Vec::new(),
             phase,
             received: 0,
@@ -669,6 +672,12 @@ impl State {
         pipe.unwritten.messages_max = (self.options.sndhwm as u32).div_ceil(2);
         let id = self.pipes.insert(pipe);
         (id, Ends { out, input: Some(input), conflation: None })
+    }
+
+    /// The options as connections made now keep them: one copy for all.
+    pub(crate) fn shared_options(&mut self) -> Arc<Options> {
+        let State { shared_options, options, .. } = self;
+        shared_options.get_or_insert_with(|| Arc::new(options.clone())).clone()
     }
 
     /// CONNECT_ROUTING_ID, for the connect that a pipe was just made for. Refused: the name is another

@@ -109,7 +109,7 @@ impl Socket {
     }
 
     fn bind_stream(&self, endpoint: &str, parsed: &Endpoint) -> Result<String, BindError> {
-        let options = Arc::new(self.core.with(|state| state.options.clone()));
+        let options = self.core.with(State::shared_options);
         let failed = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::AddrInUse { endpoint: endpoint.into() },
             _ => BindError::System { endpoint: endpoint.into(), source },
@@ -138,7 +138,7 @@ impl Socket {
         }
         let failed =
             |source: std::io::Error| ConnectError::System { endpoint: endpoint.into(), source };
-        let options = Arc::new(self.core.with(|state| state.options.clone()));
+        let options = self.core.with(State::shared_options);
         if let Endpoint::Tcp(tcp) = &parsed
             && !matches!(tcp.host, crate::endpoint::Host::Name(_))
         {
@@ -246,6 +246,7 @@ impl Socket {
         self.core.with(|state| {
             state.check().map_err(option_refusal)?;
             state.options.set(option, value)?;
+            state.shared_options = None;
             state.pattern.configure(&state.options);
             state.pipes.turned();
             Ok(())
