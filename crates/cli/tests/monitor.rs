@@ -58,7 +58,9 @@ fn a_line_for_each_event() {
         assert!(push.wait().unwrap().success());
         let line = monitor.line();
         assert!(line.starts_with("DISCONNECTED "), "{line}");
-        assert!(line.ends_with(": the peer closed the connection"), "{line}");
+        // Whichever is noticed first.
+        let ends = [": the peer closed the connection", "(os error 32)", "(os error 104)"];
+        assert!(ends.iter().any(|end| line.ends_with(end)), "{line}");
         monitor.ends();
     }
 }

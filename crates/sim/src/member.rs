@@ -40,6 +40,8 @@ pub struct Member {
     life: u32,
     sockets: Vec<Rc<Socket>>,
     outlets: Vec<Outlet>,
+    /// Those of its former lives, of which a device may still hold messages.
+    former_outlets: Vec<Outlet>,
     receiver: Option<u16>,
     /// The tasks that end with the context.
     pub receiving: Vec<TaskId>,
@@ -130,6 +132,7 @@ pub fn of_group(group: &Group, index: usize, heartbeats: bool) -> Vec<Member> {
             life: 0,
             sockets: Vec::new(),
             outlets: Vec::new(),
+            former_outlets: Vec::new(),
             receiver: None,
             receiving: Vec::new(),
         });
@@ -252,7 +255,7 @@ impl Runner {
             }
             for (from, to_index, to) in [(member, other_index, other), (other, index, member)] {
                 let Some(receiver) = to.receiver else { continue };
-                for outlet in &from.outlets {
+                for outlet in from.outlets.iter().chain(&from.former_outlets) {
                     if outlet.to.is_none_or(|wanted| wanted == to_index) {
                         oracle.add_route(self.route(from, to, outlet.sender, receiver));
                     }
@@ -389,6 +392,9 @@ impl Runner {
             sockets.append(&mut member.sockets);
             for outlet in member.outlets.drain(..) {
                 oracle.sender_died(outlet.sender);
+                if member.settings.has_device {
+                    member.former_outlets.push(outlet);
+                }
             }
             if let Some(receiver) = member.receiver.take() {
                 oracle.receiver_died(receiver, member.peer.rcvhwm as u64);

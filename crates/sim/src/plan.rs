@@ -188,8 +188,16 @@ impl Plan {
         let is_calm = rng.one_in(4);
         let heartbeats = rng.one_in(3);
         let faults_end_ns = rng.between(100 * MS, 2000 * MS);
-        let groups: Vec<Group> =
+        let mut groups: Vec<Group> =
             (0..rng.between(1, 3)).map(|it| Group::new(rng, it, nodes, faults_end_ns)).collect();
+        if heartbeats {
+            // As long as a silent connection seems to live its successor may be refused: minutes.
+            for peer in
+                groups.iter_mut().flat_map(|group| group.left.iter_mut().chain(&mut group.right))
+            {
+                peer.reconnect_ivl = peer.reconnect_ivl.max(100);
+            }
+        }
         let is_large = groups.iter().any(|group| group.sizes.part_bytes_max > 1000);
         let mut links = Vec::new();
         for from in 0..nodes {

@@ -101,8 +101,12 @@ impl Session {
             match watch {
                 Some(held) if held.heard != inner.heard => *watch = None,
                 // At RCVHWM nothing is read, so that nobody could be heard.
-                Some(held) if !inner.interest.read => held.until = now + held.span,
-                Some(held) if held.until <= now && !cfg!(oxmq_mutation = "sim_deaf_heartbeat") => {
+                Some(held)
+                    if !inner.interest.read || cfg!(oxmq_mutation = "sim_deaf_heartbeat") =>
+                {
+                    held.until = now + held.span;
+                }
+                Some(held) if held.until <= now => {
                     return inner.break_off(self, Failure::Silent(held.span));
                 }
                 _ => {}
