@@ -11,11 +11,13 @@
 #[cfg(not(loom))]
 use std::cell::Cell;
 #[cfg(not(loom))]
+use std::ptr;
+#[cfg(not(loom))]
 use std::sync::atomic::compiler_fence;
 
 use crate::sync::AtomicUsize;
 #[cfg(not(loom))]
-use crate::sync::Ordering;
+use crate::sync::{AtomicPtr, Ordering};
 #[cfg(not(loom))]
 use crate::{sync::Mutex, sys};
 
@@ -29,11 +31,22 @@ pub(crate) struct ThisThread {
     /// The address of the [`Biased`](crate::biased::Biased) lock that it has entered as its
     /// favourite, or tries to; 0 is none.
     pub(crate) inside: AtomicUsize,
+    /// What it says that it uses (see [`claim`](crate::claim)); 0 is nothing.
+    pub(crate) claims: AtomicUsize,
+    /// The one named before it; set before others can find this one.
+    #[cfg(not(loom))]
+    before: Option<&'static ThisThread>,
 }
 
 impl ThisThread {
     fn new(token: ThreadToken) -> ThisThread {
-        ThisThread { token, inside: AtomicUsize::new(0) }
+        ThisThread {
+            token,
+            inside: AtomicUsize::new(0),
+            claims: AtomicUsize::new(0),
+            #[cfg(not(loom))]
+            before: None,
+        }
     }
 
     #[cfg(test)]
@@ -113,11 +126,40 @@ fn name_thread() -> Option<&'static ThisThread> {
         FREE.try_lock().and_then(|mut free| free.pop()).unwrap_or_else(|| {
             // Relaxed: only the number counts. There are never 2^32 threads at once.
             let token = NAMED.fetch_add(1, Ordering::Relaxed) + 1;
-            Box::leak(Box::new(ThisThread::new(token as ThreadToken)))
+            list(Box::leak(Box::new(ThisThread::new(token as ThreadToken))))
         })
     });
     ME.set(thread.map_or(Me::Nobody, Me::Known));
     thread
+}
+
+/// The thread named last; those before it follow.
+#[cfg(not(loom))]
+static LAST: AtomicPtr<ThisThread> = AtomicPtr::new(ptr::null_mut());
+
+/// Puts a thread where [`threads`] finds it.
+#[cfg(not(loom))]
+fn list(thread: &'static mut ThisThread) -> &'static ThisThread {
+    let mut last = LAST.load(Ordering::Acquire);
+    let place = ptr::from_mut(thread);
+    loop {
+        // SAFETY: what is known of a thread is never freed, and nobody else has this one yet.
+        unsafe { (*place).before = last.as_ref() };
+        // AcqRel: who finds the thread finds it whole, and those before it.
+        match LAST.compare_exchange_weak(last, place, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: as above; from here on it is only read.
+            Ok(_) => return unsafe { &*place },
+            Err(other) => last = other,
+        }
+    }
+}
+
+/// Every thread that was ever named.
+#[cfg(not(loom))]
+pub(crate) fn threads() -> impl Iterator<Item = &'static ThisThread> {
+    // SAFETY: what is known of a thread is never freed.
+    let last = unsafe { LAST.load(Ordering::Acquire).as_ref() };
+    std::iter::successors(last, |thread| thread.before)
 }
 
 /// In a forked child: its thread is a favourite of none of the parent's locks, and waits for none.

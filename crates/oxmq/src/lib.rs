@@ -9,6 +9,8 @@ mod asymmetric;
 mod biased;
 mod block;
 #[cfg(not(loom))]
+mod claim;
+#[cfg(not(loom))]
 mod connection;
 #[cfg(not(loom))]
 mod context;
@@ -19,6 +21,9 @@ mod drive;
 mod endpoint;
 #[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub mod ffi;
 mod message;
 #[cfg(not(loom))]
 pub mod monitor;

@@ -29,7 +29,9 @@ pub struct Message {
     kind: Kind,
     inline_bytes: u8,
     more: bool,
-    _reserved: [u8; 5],
+    _reserved: u8,
+    /// Which connection it came by ([`Connection`](crate::Connection) numbers); 0 is none.
+    connection: u32,
 }
 
 const _: () = assert!(mem::size_of::<Message>() == 64);
@@ -58,8 +60,9 @@ struct Shared {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Kind {
-    Inline,
-    Shared,
+    // Neither zero nor a frequent byte: of memory that is no message this is mostly seen.
+    Inline = 0xA5,
+    Shared = 0xB6,
 }
 
 /// Who frees a shared body; `refs` messages point at it.
@@ -110,7 +113,8 @@ impl Message {
             kind: Kind::Inline,
             inline_bytes: 0,
             more: false,
-            _reserved: [0; 5],
+            _reserved: 0,
+            connection: 0,
         }
     }
 
@@ -199,7 +203,8 @@ impl Message {
             kind: Kind::Shared,
             inline_bytes: 0,
             more: false,
-            _reserved: [0; 5],
+            _reserved: 0,
+            connection: 0,
         }
     }
 }

@@ -1,0 +1,1 @@
+//! Waiting for sockets and descriptors at once.

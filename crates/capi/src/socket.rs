@@ -1,0 +1,1 @@
+//! Sockets: making, plugging in, closing.

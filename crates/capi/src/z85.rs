@@ -1,0 +1,1 @@
+//! Bytes as text: ZeroMQ RFC 32 (Z85).
