@@ -25,6 +25,8 @@ const WINDOW: u64 = 400;
 const PROBE_EVERY: Duration = Duration::from_millis(20);
 /// A request that is not answered for so long is asked anew, by another socket.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// Of each sender a receiver remembers so many numbers of messages, until all must come.
+const NUMBERS_MAX: usize = 1000;
 /// So much must come through, all of it, once the faults are over.
 const AFTERWARDS: u64 = 200;
 /// What may stay in use of the device's memory, by which allocators differ.
@@ -186,6 +188,15 @@ struct Node {
     back: String,
 }
 
+/// What a device's process says of itself.
+#[derive(Debug)]
+struct Holds {
+    /// Connected in front and behind.
+    peers: [usize; 2],
+    descriptors: usize,
+    kib: usize,
+}
+
 impl Node {
     fn start(kind: Kind, front: &str, back: &str) -> Node {
         let mut peer = Peer::start(&format!("device {kind:?} {front} {back}"));
@@ -194,12 +205,24 @@ impl Node {
         Node { front: front.into(), back: back.into(), peer }
     }
 
-    /// Its descriptors, and its memory in KiB.
-    fn holds(&mut self) -> (usize, usize) {
+    fn holds(&mut self) -> Holds {
         self.peer.say("figures");
         let said = self.peer.line_within(LONG).expect("it does not hang").expect("it lives");
-        let (descriptors, kib) = said.split_once(' ').unwrap();
-        (descriptors.parse().unwrap(), kib.parse().unwrap())
+        let said: Vec<usize> = said.split(' ').map(|figure| figure.parse().unwrap()).collect();
+        Holds { peers: [said[0], said[1]], descriptors: said[2], kib: said[3] }
+    }
+
+    /// What it holds once nobody but the load is connected, and the load is.
+    fn holds_with_the_load_alone(&mut self) -> Holds {
+        let end = Instant::now() + LONG;
+        loop {
+            let holds = self.holds();
+            if holds.peers == [2, 2] {
+                return holds;
+            }
+            assert!(Instant::now() < end, "{holds:?}");
+            pause(Duration::from_millis(1));
+        }
     }
 
     /// An orderly end.
@@ -229,16 +252,24 @@ fn run_device(role: &[String]) {
         socket.set(option::LINGER, 0).unwrap();
     }
     let (front, back) = (bind(device.front(), &role[2]), bind(device.back(), &role[3]));
-    let running = thread::spawn(move || device.run());
-    say(&format!("{front} {back}"));
-    for line in std::io::stdin().lines() {
-        match line.unwrap().as_str() {
-            "figures" => say(&format!("{} {}", process::descriptors(), process::resident_kib())),
-            _ => break,
+    thread::scope(|scope| {
+        let running = scope.spawn(|| device.run());
+        say(&format!("{front} {back}"));
+        for line in std::io::stdin().lines() {
+            if line.unwrap() != "figures" {
+                break;
+            }
+            let [front, back] = [device.front(), device.back()].map(|socket| {
+                let pipes = socket.statistics().pipes;
+                pipes.iter().filter(|pipe| pipe.connected).count()
+            });
+            let (descriptors, kib) = (process::descriptors(), process::resident_kib());
+            say(&format!("{front} {back} {descriptors} {kib}"));
         }
-    }
-    context.shutdown();
-    running.join().unwrap().unwrap();
+        context.shutdown();
+        running.join().unwrap().unwrap();
+    });
+    drop(device);
     context.term().unwrap();
 }
 
@@ -289,10 +320,17 @@ fn child() {
 
 #[derive(Default)]
 struct Shared {
+    /// Nothing that is sent from here on may be lost.
+    all_is_well: AtomicBool,
+    /// The senders send no more.
     stop: AtomicBool,
+    /// How many of them have sent their last.
+    stopped: AtomicU64,
+    /// Everybody ends.
+    end: AtomicBool,
     /// Of each sender: how many it has sent, or had answered.
     sent: [AtomicU64; 2],
-    asked_again: AtomicU64,
+    asked_again: Mutex<u64>,
     /// What each receiver has of each sender.
     got: [Mutex<BTreeMap<u64, Got>>; 2],
 }
@@ -346,13 +384,18 @@ impl Load {
         got.get(&(sender as u64)).cloned().unwrap_or_default()
     }
 
-    /// Both senders reach both receivers (or, of a queue, each client is answered) again.
+    /// Everybody takes part again: of a queue, each client is answered; of a forwarder, both
+    /// subscribers hear both publishers; of a streamer, each source reaches a worker, and each
+    /// worker is reached (perhaps by one source alone: two that take turns may keep step with two
+    /// workers in turn).
     fn wait_until_it_flows(&self) {
         let from = self.sent();
+        let reaches = |sender: usize, receiver| self.got(receiver, sender).next > from[sender] + 1;
         wait(&format!("{:?}: nothing comes through", self.kind), || match self.kind {
             Kind::Queue => [0, 1].iter().all(|&client| self.sent()[client] > from[client] + 2),
-            _ => (0..2).all(|receiver| {
-                (0..2).all(|sender| self.got(receiver, sender).next > from[sender] + 1)
+            Kind::Forwarder => (0..4).all(|pair| reaches(pair / 2, pair % 2)),
+            Kind::Streamer => (0..2).all(|one| {
+                (0..2).any(|other| reaches(one, other)) && (0..2).any(|other| reaches(other, one))
             }),
         });
     }
@@ -360,21 +403,19 @@ impl Load {
     /// From here on all is well: everything must come.
     fn finish(self) -> Figures {
         self.wait_until_it_flows();
+        let again = {
+            let asked_again = self.shared.asked_again.lock().unwrap();
+            self.shared.all_is_well.store(true, Ordering::SeqCst);
+            *asked_again
+        };
         let from = self.sent();
-        let again = self.shared.asked_again.load(Ordering::SeqCst);
         wait("the load goes on", || {
             (0..2).all(|sender| self.sent()[sender] >= from[sender] + AFTERWARDS)
         });
         self.shared.stop.store(true, Ordering::SeqCst);
         let mut figures = Figures::default();
-        // The senders first; they join once the receivers have what they wait for.
-        let sent = loop {
-            let before = self.sent();
-            pause(Duration::from_millis(30));
-            if before == self.sent() {
-                break before;
-            }
-        };
+        wait("the senders stop", || self.shared.stopped.load(Ordering::SeqCst) == 2);
+        let sent = self.sent();
         let has_all = |receivers: &[usize], sender: usize| {
             let mut numbers = BTreeSet::new();
             for &receiver in receivers {
@@ -389,7 +430,8 @@ impl Load {
                 Kind::Streamer => has_all(&[0, 1], sender),
             })
         });
-        assert_eq!(self.shared.asked_again.load(Ordering::SeqCst), again, "of a healthy queue");
+        assert_eq!(*self.shared.asked_again.lock().unwrap(), again, "of a healthy queue");
+        self.shared.end.store(true, Ordering::SeqCst);
         for thread in self.threads {
             thread.join().unwrap();
         }
@@ -435,18 +477,29 @@ fn ask(open: &dyn Fn() -> End, shared: &Shared, index: usize) {
         if !socket.send(&request) {
             continue;
         }
-        match socket.recv(ASK_AGAIN) {
+        let reply = loop {
+            let reply = socket.recv(ASK_AGAIN);
+            // Held from the look at `all_is_well` on, so that none is counted late.
+            let mut asked_again = shared.asked_again.lock().unwrap();
+            if reply.is_some() {
+                break reply;
+            }
+            // Where nothing is lost an answer may take its time.
+            if !shared.all_is_well.load(Ordering::SeqCst) || start.elapsed() > LONG {
+                *asked_again += 1;
+                break None;
+            }
+        };
+        match reply {
             Some(reply) => {
                 assert!(reply == request, "the reply to {number} took {:?}", start.elapsed());
                 number += 1;
                 shared.sent[index].store(number, Ordering::SeqCst);
             }
-            None => {
-                shared.asked_again.fetch_add(1, Ordering::SeqCst);
-                socket = open();
-            }
+            None => socket = open(),
         }
     }
+    shared.stopped.fetch_add(1, Ordering::SeqCst);
 }
 
 fn send(socket: &End, shared: &Shared, index: usize, window: bool) {
@@ -471,25 +524,17 @@ fn send(socket: &End, shared: &Shared, index: usize, window: bool) {
             shared.sent[index].store(number, Ordering::SeqCst);
         }
     }
+    shared.stopped.fetch_add(1, Ordering::SeqCst);
     // Its socket does not linger: it stays until everybody has what was sent.
-    let end = Instant::now() + LONG;
-    let has_last = || {
-        shared.got.iter().any(|receiver| {
-            receiver.lock().unwrap().get(&(index as u64)).is_some_and(|got| got.next == number)
-        })
-    };
-    while !has_last() && Instant::now() < end {
+    while !shared.end.load(Ordering::SeqCst) {
         pause(Duration::from_millis(1));
     }
-    pause(Duration::from_millis(50));
 }
 
 /// Receives what peers of any kind send: whole, in order, never twice.
 fn receive(socket: &End, shared: &Shared, index: usize, kind: Kind) {
-    let mut quiet = Instant::now();
-    while !shared.stop.load(Ordering::SeqCst) || quiet.elapsed() < Duration::from_millis(400) {
+    while !shared.end.load(Ordering::SeqCst) {
         let Some(parts) = socket.recv(Duration::from_millis(20)) else { continue };
-        quiet = Instant::now();
         let steady = parts[0].starts_with(STEADY);
         let (sender, number) = check(if steady { STEADY } else { DYING }, &parts);
         if kind == Kind::Queue {
@@ -507,8 +552,9 @@ fn receive(socket: &End, shared: &Shared, index: usize, kind: Kind) {
         got.messages += 1;
         if steady {
             got.numbers.insert(number);
-            // Bounded: only the last ones are asked for.
-            while got.numbers.len() as u64 > 100 * AFTERWARDS {
+            // Those from before will not be asked for.
+            let all_is_well = shared.all_is_well.load(Ordering::SeqCst);
+            while !all_is_well && got.numbers.len() > NUMBERS_MAX {
                 got.numbers.pop_first();
             }
         }
@@ -572,11 +618,11 @@ fn peers_dying_around_a_device_harm_nobody() {
             let library = LIBRARIES[random.below(2) as usize];
             Peer::start(&format!("peer {library:?} {} {endpoint} {generation}", role.name()))
         };
-        let (descriptors, _) = node.holds();
+        let descriptors = node.holds_with_the_load_alone().descriptors;
         let mut kib = 0;
         let mut dying: Vec<Peer> =
             (0..4).map(|number| start(number % 2 == 0, &mut random, &node)).collect();
-        let end = Instant::now() + seconds();
+        let (start_at, end) = (Instant::now(), Instant::now() + seconds());
         let mut kills = 0;
         while kills < 4 || Instant::now() < end {
             pause(random.micros(40_000));
@@ -589,14 +635,14 @@ fn peers_dying_around_a_device_harm_nobody() {
             std::mem::replace(&mut dying[which], successor).kill();
             kills += 1;
             // What the allocator needs at the height of it.
-            if kills == 4 {
-                kib = node.holds().1;
+            if kills <= 4 || start_at.elapsed() < seconds() / 2 {
+                kib = kib.max(node.holds().kib);
             }
         }
         dying.into_iter().for_each(Peer::kill);
         let limit = Instant::now() + LONG;
         loop {
-            let (now, _) = node.holds();
+            let now = node.holds_with_the_load_alone().descriptors;
             if now <= descriptors {
                 break;
             }
@@ -604,7 +650,7 @@ fn peers_dying_around_a_device_harm_nobody() {
             pause(Duration::from_millis(5));
         }
         let figures = load.finish();
-        let (_, now_kib) = node.holds();
+        let now_kib = node.holds().kib;
         println!(
             "{kind:?}: {kills} peers killed, {figures:?}; {descriptors} descriptors before and \
              after; memory {kib} KiB -> {now_kib} KiB"
@@ -639,7 +685,8 @@ fn multiparts_of_one_to_a_thousand_parts_pass_whole() {
                     front.send(&[b"first".to_vec()]);
                     back.recv(Duration::from_millis(10)).is_none()
                 } {}
-                while back.recv(Duration::from_millis(50)).is_some() {}
+                assert!(front.send(&[b"last".to_vec()]));
+                while back.recv(LONG).unwrap() != [b"last"] {}
             }
             for &count in &counts {
                 let parts: Vec<Vec<u8>> =
