@@ -4,18 +4,23 @@
 pub mod libzmq;
 pub mod raw;
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use oxmq::Socket;
 
 /// Longer than anything takes on a loaded machine; who waits this long has failed.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// A name that no other test uses, in this process or another.
+/// A name that no other test uses, in this process or another, or has used: process ids come again,
+/// and a process that is killed leaves its files.
 pub fn fresh_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("oxmq-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    static START: LazyLock<u128> =
+        LazyLock::new(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos());
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("oxmq-{}-{:x}-{number}", std::process::id(), *START)
 }
 
 /// An endpoint to bind to, of each transport between processes.

@@ -298,6 +298,18 @@ impl RawListener {
     }
 }
 
+impl Drop for RawListener {
+    fn drop(&mut self) {
+        if let RawListener::Ipc(listener) = self
+            && let Ok(address) = listener.local_addr()
+            && let Some(path) = address.as_pathname()
+        {
+            // It may be gone already.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// Reads and writes of a test must not wait for ever.
 pub trait Timeout {
     fn set_timeouts(&self);
