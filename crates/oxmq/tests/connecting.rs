@@ -5,9 +5,11 @@ mod support;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use oxmq::monitor::EventKind;
 use oxmq::{
     BindError, Context, DropReason, EndpointErrorKind, Pull, Push, RecvError, Reply, SendErrorKind,
     Socket, UnbindError, WaitError, option,
@@ -42,6 +44,44 @@ fn wait_until_given_up(socket: &Socket, endpoint: &str) {
 fn carries(push: &Push, pull: &Pull) {
     push.send("hello").unwrap();
     assert_eq!(&pull.recv_timeout(LONG).unwrap()[..], b"hello");
+}
+
+/// Also while peers are just being accepted.
+#[test]
+fn an_endpoint_is_free_once_its_socket_is_closed() {
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let actual = deserted(&endpoint);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _ends = Ends(&done);
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    drop(RawPeer::try_connect(&actual));
+                }
+            });
+            for round in 0..100 {
+                let pull = Pull::new(&context).unwrap();
+                let events = pull.monitor();
+                let bound = pull.bind(&actual);
+                assert!(bound.is_ok(), "{endpoint}, round {round}: {bound:?}");
+                while events.recv_timeout(LONG).unwrap().kind != EventKind::Accepted {}
+                pull.close();
+                if let Some(path) = actual.strip_prefix("ipc:///") {
+                    assert!(!std::path::Path::new("/").join(path).exists(), "round {round}");
+                }
+            }
+        });
+    }
+}
+
+/// Set at the end, however the test ends.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::{Io, KEY_LISTENER, Reactor, TimerFor};
 use crate::connection::Route;
 use crate::monitor::{EventKind, Hub, Reason};
@@ -32,7 +34,9 @@ impl ListenerId {
 
 /// A listening descriptor of a bound endpoint.
 pub(crate) struct Listener {
-    fd: Fd,
+    /// `None` once it is closed. A leaf lock, held while one connection is accepted: who closes waits
+    /// for no more than that.
+    fd: Mutex<Option<Fd>>,
     address: SockAddr,
     route: Route,
     core: Weak<Core>,
@@ -42,16 +46,7 @@ pub(crate) struct Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let unlinked = match &self.address {
-            // One that was handed in (USE_FD) is the caller's, path and all.
-            SockAddr::Ipc(path) if self.options.use_fd == -1 => sys::unlink_ipc(path),
-            SockAddr::Ipc(_) | SockAddr::Tcp(_) => Ok(()),
-        };
-        let descriptor = Some(self.fd.raw());
-        self.hub.emit(&self.route, descriptor, || match &unlinked {
-            Ok(()) => EventKind::Closed,
-            Err(error) => EventKind::CloseFailed(Reason::system(error)),
-        });
+        self.close();
         self.hub.source_ended();
     }
 }
@@ -59,28 +54,40 @@ impl Drop for Listener {
 impl Io {
     /// Starts to accept; the calling thread does it all, so that its errors are the caller's.
     pub(crate) fn listen(&self, id: ListenerId, listener: Listener) -> io::Result<()> {
+        let listener = Arc::new(listener);
         let mut listeners = self.listeners.lock();
-        let fd = listener.fd.raw();
-        let key = listeners.insert((id, Arc::new(listener)));
-        let added = self.epoll.add(fd, KEY_LISTENER + key as u64, Interest::READ);
-        if added.is_err() {
+        let key = listeners.insert((id, listener.clone()));
+        let added = listener
+            .with_fd(|fd| self.epoll.add(fd.raw(), KEY_LISTENER + key as u64, Interest::READ));
+        if let Some(Err(_)) = added {
             listeners.remove(key);
         }
-        added
+        drop(listeners);
+        added.unwrap_or(Ok(()))
     }
 
-    /// Stops accepting. The endpoint is free again once the I/O thread, if it is just accepting,
-    /// is done with that.
+    /// Stops accepting: the endpoint is free again.
     pub(crate) fn unlisten(&self, id: ListenerId) {
-        let mut listeners = self.listeners.lock();
-        if let Some((key, _)) = listeners.iter().find(|(_, (held, _))| *held == id) {
+        let listener = {
+            let mut listeners = self.listeners.lock();
+            let found = listeners.iter().find(|(_, (held, _))| *held == id);
+            let Some(key) = found.map(|(key, _)| key) else { return };
             let (_, listener) = listeners.remove(key);
-            let _ = self.epoll.remove(listener.fd.raw());
-        }
+            // By hand: the same may be open elsewhere (USE_FD), and be watched on.
+            listener.with_fd(|fd| drop(self.epoll.remove(fd.raw())));
+            listener
+        };
+        listener.close();
     }
 
     fn listener(&self, key: usize) -> Option<(ListenerId, Arc<Listener>)> {
         self.listeners.lock().get(key).cloned()
+    }
+
+    fn watch_listener(&self, key: usize, listener: &Listener, interest: Interest) {
+        listener.with_fd(|fd| {
+            let _ = self.epoll.modify(fd.raw(), KEY_LISTENER + key as u64, interest);
+        });
     }
 }
 
@@ -88,15 +95,15 @@ impl Reactor {
     pub(super) fn accept(&mut self, key: usize) {
         let Some((id, listener)) = self.io.listener(key) else { return };
         for _ in 0..ACCEPTS_MAX {
-            match sys::accept(&listener.fd) {
+            let Some(accepted) = listener.with_fd(sys::accept) else { return };
+            match accepted {
                 Ok(fd) => listener.accepted(fd),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     listener.tell_failure(&error);
                     // Descriptors or memory ran out: rest, then go on by itself.
-                    let fd = listener.fd.raw();
-                    let _ = self.io.epoll.modify(fd, KEY_LISTENER + key as u64, Interest::NONE);
+                    self.io.watch_listener(key, &listener, Interest::NONE);
                     self.push_timer(Instant::now() + REST, TimerFor::Listener(id));
                     return;
                 }
@@ -107,8 +114,7 @@ impl Reactor {
     pub(super) fn resume_listening(&mut self, id: ListenerId) {
         let listeners = self.io.listeners.lock();
         if let Some((key, (_, listener))) = listeners.iter().find(|(_, (held, _))| *held == id) {
-            let fd = listener.fd.raw();
-            let _ = self.io.epoll.modify(fd, KEY_LISTENER + key as u64, Interest::READ);
+            self.io.watch_listener(key, listener, Interest::READ);
         }
     }
 }
@@ -126,7 +132,30 @@ impl Listener {
         let hub = core.hub.clone();
         hub.source_started();
         hub.emit(&route, Some(fd.raw()), || EventKind::Listening);
-        Listener { fd, address, route, core: Arc::downgrade(core), hub, options }
+        let core = Arc::downgrade(core);
+        Listener { fd: Mutex::new(Some(fd)), address, route, core, hub, options }
+    }
+
+    /// `None`: it is closed.
+    fn with_fd<T>(&self, f: impl FnOnce(&Fd) -> T) -> Option<T> {
+        self.fd.lock().as_ref().map(f)
+    }
+
+    /// Frees the address, whoever else holds the listener.
+    fn close(&self) {
+        let Some(fd) = self.fd.lock().take() else { return };
+        // The file first: once nobody listens another may take it over.
+        let unlinked = match &self.address {
+            // One that was handed in (USE_FD) is the caller's, path and all.
+            SockAddr::Ipc(path) if self.options.use_fd == -1 => sys::unlink_ipc(path),
+            SockAddr::Ipc(_) | SockAddr::Tcp(_) => Ok(()),
+        };
+        let descriptor = fd.raw();
+        drop(fd);
+        self.hub.emit(&self.route, Some(descriptor), || match &unlinked {
+            Ok(()) => EventKind::Closed,
+            Err(error) => EventKind::CloseFailed(Reason::system(error)),
+        });
     }
 
     fn tell_failure(&self, error: &io::Error) {

@@ -135,6 +135,15 @@ impl RawPeer {
 
     /// As [`RawPeer::connect`], with this SO_RCVBUF (0: the system's).
     pub fn connect_with(endpoint: &str, rcvbuf: i32) -> RawPeer {
+        RawPeer::try_connect_with(endpoint, rcvbuf).unwrap()
+    }
+
+    /// As [`RawPeer::connect`], where nobody may be.
+    pub fn try_connect(endpoint: &str) -> std::io::Result<RawPeer> {
+        RawPeer::try_connect_with(endpoint, 0)
+    }
+
+    fn try_connect_with(endpoint: &str, rcvbuf: i32) -> std::io::Result<RawPeer> {
         match endpoint.split_once("://").unwrap() {
             ("tcp", address) => {
                 let address: std::net::SocketAddrV4 = address.parse().unwrap();
@@ -152,13 +161,15 @@ impl RawPeer {
                 let connected = unsafe {
                     libc::connect(stream.as_raw_fd(), data.cast(), size_of_val(&raw) as u32)
                 };
-                assert_eq!(connected, 0, "{}", std::io::Error::last_os_error());
-                RawPeer::over(TcpStream::from(stream))
+                if connected != 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(RawPeer::over(TcpStream::from(stream)))
             }
             (_, path) => {
-                let stream = UnixStream::connect_addr(&unix_address(path)).unwrap();
+                let stream = UnixStream::connect_addr(&unix_address(path))?;
                 set_rcvbuf(&stream, rcvbuf);
-                RawPeer::over(stream)
+                Ok(RawPeer::over(stream))
             }
         }
     }
