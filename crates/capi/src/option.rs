@@ -1,1 +1,505 @@
 //! The options of sockets.
+//!
+//! What an option is and does stands in oxmq's table; here is what C adds: the sizes of values, which
+//! of them can be read or set on which types of socket, and those that only C has. What belongs to
+//! something that is not built is refused, as by a libzmq without it.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::task::{Wake, Waker};
+
+use libc::{c_int, c_void, size_t};
+use oxmq::option::{OptionSpec, OptionValue};
+use oxmq::{Events, SocketType};
+
+use crate::boundary::{bytes, int, place};
+use crate::errno::{EAGAIN, EFAULT, EINVAL, Errno};
+use crate::handle;
+use crate::socket::Socket;
+
+mod name {
+    use libc::c_int;
+
+    pub(super) const AFFINITY: c_int = 4;
+    pub(super) const ROUTING_ID: c_int = 5;
+    pub(super) const SUBSCRIBE: c_int = 6;
+    pub(super) const UNSUBSCRIBE: c_int = 7;
+    pub(super) const RATE: c_int = 8;
+    pub(super) const RECOVERY_IVL: c_int = 9;
+    pub(super) const RCVMORE: c_int = 13;
+    pub(super) const FD: c_int = 14;
+    pub(super) const EVENTS: c_int = 15;
+    pub(super) const MULTICAST_HOPS: c_int = 25;
+    pub(super) const IPV4ONLY: c_int = 31;
+    pub(super) const ROUTER_MANDATORY: c_int = 33;
+    pub(super) const TCP_ACCEPT_FILTER: c_int = 38;
+    pub(super) const IMMEDIATE: c_int = 39;
+    pub(super) const XPUB_VERBOSE: c_int = 40;
+    pub(super) const ROUTER_RAW: c_int = 41;
+    pub(super) const IPV6: c_int = 42;
+    pub(super) const PROBE_ROUTER: c_int = 51;
+    pub(super) const REQ_CORRELATE: c_int = 52;
+    pub(super) const REQ_RELAXED: c_int = 53;
+    pub(super) const CONFLATE: c_int = 54;
+    pub(super) const ROUTER_HANDOVER: c_int = 56;
+    pub(super) const IPC_FILTER_PID: c_int = 58;
+    pub(super) const IPC_FILTER_UID: c_int = 59;
+    pub(super) const IPC_FILTER_GID: c_int = 60;
+    pub(super) const CONNECT_ROUTING_ID: c_int = 61;
+    pub(super) const XPUB_NODROP: c_int = 69;
+    pub(super) const XPUB_MANUAL: c_int = 71;
+    pub(super) const XPUB_WELCOME_MSG: c_int = 72;
+    pub(super) const STREAM_NOTIFY: c_int = 73;
+    pub(super) const INVERT_MATCHING: c_int = 74;
+    pub(super) const XPUB_VERBOSER: c_int = 78;
+    pub(super) const THREAD_SAFE: c_int = 81;
+    pub(super) const MULTICAST_MAXTPDU: c_int = 84;
+    pub(super) const LOOPBACK_FASTPATH: c_int = 94;
+    pub(super) const METADATA: c_int = 95;
+    pub(super) const MULTICAST_LOOP: c_int = 96;
+    pub(super) const ROUTER_NOTIFY: c_int = 97;
+    pub(super) const XPUB_MANUAL_LAST_VALUE: c_int = 98;
+    pub(super) const HELLO_MSG: c_int = 110;
+    pub(super) const DISCONNECT_MSG: c_int = 111;
+    pub(super) const HICCUP_MSG: c_int = 114;
+    pub(super) const XSUB_VERBOSE_UNSUBSCRIBE: c_int = 115;
+    pub(super) const TOPICS_COUNT: c_int = 116;
+}
+
+/// The types of socket that an option is for; `None` is all of them.
+fn types(option: c_int) -> Option<&'static [SocketType]> {
+    use SocketType::*;
+    Some(match option {
+        name::ROUTER_MANDATORY | name::ROUTER_HANDOVER | name::ROUTER_RAW | name::ROUTER_NOTIFY => {
+            &[Router]
+        }
+        name::CONNECT_ROUTING_ID => &[Router, Stream],
+        name::PROBE_ROUTER => &[Router, Dealer, Req],
+        name::REQ_CORRELATE | name::REQ_RELAXED => &[Req],
+        name::STREAM_NOTIFY => &[Stream],
+        name::XPUB_VERBOSE
+        | name::XPUB_VERBOSER
+        | name::XPUB_NODROP
+        | name::XPUB_MANUAL
+        | name::XPUB_MANUAL_LAST_VALUE
+        | name::XPUB_WELCOME_MSG => &[XPub, Pub],
+        name::XSUB_VERBOSE_UNSUBSCRIBE => &[XSub, Sub],
+        name::TOPICS_COUNT => &[XPub, Pub, XSub, Sub],
+        _ => return None,
+    })
+}
+
+/// Options that libzmq sets and does not tell.
+const UNREADABLE: &[c_int] = &[
+    name::ROUTER_MANDATORY,
+    name::ROUTER_HANDOVER,
+    name::ROUTER_RAW,
+    name::CONNECT_ROUTING_ID,
+    name::PROBE_ROUTER,
+    name::REQ_CORRELATE,
+    name::REQ_RELAXED,
+    name::STREAM_NOTIFY,
+    name::XPUB_VERBOSE,
+    name::XPUB_VERBOSER,
+    name::XPUB_NODROP,
+    name::XPUB_MANUAL,
+    name::XPUB_MANUAL_LAST_VALUE,
+    name::XPUB_WELCOME_MSG,
+    name::XSUB_VERBOSE_UNSUBSCRIBE,
+    name::TCP_ACCEPT_FILTER,
+    name::IPC_FILTER_PID,
+    name::IPC_FILTER_UID,
+    name::IPC_FILTER_GID,
+    name::METADATA,
+    name::HELLO_MSG,
+    name::DISCONNECT_MSG,
+    name::HICCUP_MSG,
+];
+
+/// What a number stands for that is to be true or false.
+enum Truth {
+    /// 0 and 1, nothing else.
+    Strict,
+    /// 0, and anything above.
+    Natural,
+    /// 0, and anything else.
+    Any,
+}
+
+fn truth(option: c_int) -> Truth {
+    match option {
+        name::IPV4ONLY | name::IPV6 | name::IMMEDIATE | name::CONFLATE => Truth::Strict,
+        name::INVERT_MATCHING | name::MULTICAST_LOOP | name::LOOPBACK_FASTPATH => Truth::Any,
+        _ => Truth::Natural,
+    }
+}
+
+impl Truth {
+    fn of(&self, value: c_int) -> Result<bool, Errno> {
+        let is_one = match self {
+            Truth::Strict => (0..=1).contains(&value),
+            Truth::Natural => value >= 0,
+            Truth::Any => true,
+        };
+        if is_one { Ok(value != 0) } else { Err(EINVAL) }
+    }
+}
+
+/// Options of transports that only some libzmq are built with; it keeps them in any case, and without
+/// the transport nothing depends on them.
+pub(crate) struct Kept {
+    values: [AtomicI32; KEPT.len()],
+}
+
+/// Number, default, least value.
+const KEPT: [(c_int, c_int, c_int); 6] = [
+    (name::RATE, 100, 1),
+    (name::RECOVERY_IVL, 10_000, 0),
+    (name::MULTICAST_HOPS, 1, 1),
+    (name::MULTICAST_MAXTPDU, 1500, 1),
+    (name::MULTICAST_LOOP, 1, c_int::MIN),
+    (name::LOOPBACK_FASTPATH, 0, c_int::MIN),
+];
+
+impl Default for Kept {
+    fn default() -> Kept {
+        Kept { values: KEPT.map(|(_, default, _)| AtomicI32::new(default)) }
+    }
+}
+
+impl Kept {
+    fn find(&self, option: c_int) -> Option<(&AtomicI32, c_int)> {
+        let at = KEPT.iter().position(|(number, ..)| *number == option)?;
+        Some((&self.values[at], KEPT[at].2))
+    }
+}
+
+fn int_of(value: &[u8]) -> Result<c_int, Errno> {
+    value.try_into().map(c_int::from_ne_bytes).map_err(|_| EINVAL)
+}
+
+impl Socket {
+    fn is_one_of(&self, types: Option<&[SocketType]>) -> bool {
+        types.is_none_or(|types| types.contains(&self.socket.kind()))
+    }
+
+    fn set(&self, option: c_int, value: Option<&[u8]>) -> Result<(), Errno> {
+        let bytes = value.unwrap_or_default();
+        match option {
+            name::SUBSCRIBE | name::UNSUBSCRIBE => return self.subscribe(option, bytes),
+            name::METADATA => return self.add_property(bytes),
+            name::TCP_ACCEPT_FILTER
+            | name::IPC_FILTER_PID
+            | name::IPC_FILTER_UID
+            | name::IPC_FILTER_GID => return self.add_filter(option, value),
+            name::ROUTING_ID | name::CONNECT_ROUTING_ID if bytes.is_empty() => return Err(EINVAL),
+            _ => {}
+        }
+        if let Some((kept, least)) = self.kept.find(option) {
+            let value = int_of(bytes)?;
+            if value < least {
+                return Err(EINVAL);
+            }
+            let is_bool = matches!(truth(option), Truth::Any);
+            kept.store(if is_bool { (value != 0).into() } else { value }, Ordering::Relaxed);
+            return Ok(());
+        }
+        let spec = self.spec(option)?;
+        let value = match spec.default() {
+            OptionValue::I32(_) => OptionValue::I32(int_of(bytes)?),
+            OptionValue::Bool(_) => OptionValue::Bool(truth(option).of(int_of(bytes)?)?),
+            OptionValue::I64(_) => {
+                OptionValue::I64(bytes.try_into().map(i64::from_ne_bytes).map_err(|_| EINVAL)?)
+            }
+            OptionValue::Bytes(_) => OptionValue::Bytes(bytes.to_vec()),
+            OptionValue::Text(_) => OptionValue::Text(text(bytes)?),
+        };
+        self.socket.set_value(spec, value).map_err(|error| Errno(error.errno()))
+    }
+
+    /// The table's row for an option, if it is for this type of socket.
+    fn spec(&self, option: c_int) -> Result<&'static OptionSpec, Errno> {
+        let is_libzmqs = option < oxmq::option::OWN_ID_MIN;
+        if !is_libzmqs || !self.is_one_of(types(option)) {
+            return Err(EINVAL);
+        }
+        OptionSpec::with_id(option).ok_or(EINVAL)
+    }
+
+    fn subscribe(&self, option: c_int, prefix: &[u8]) -> Result<(), Errno> {
+        let subscribed = if option == name::SUBSCRIBE {
+            self.socket.subscribe(prefix)
+        } else {
+            self.socket.unsubscribe(prefix)
+        };
+        subscribed.map_err(|error| Errno(error.errno()))
+    }
+
+    /// libzmq's filters add up; an empty one takes all of them back.
+    fn add_filter(&self, option: c_int, value: Option<&[u8]>) -> Result<(), Errno> {
+        let spec = self.spec(option)?;
+        let bytes = value.unwrap_or_default();
+        let added = match option {
+            name::TCP_ACCEPT_FILTER => text(bytes)?,
+            // The list is emptied by no value at all.
+            _ if value.is_none() => String::new(),
+            _ => u32::from_ne_bytes(bytes.try_into().map_err(|_| EINVAL)?).to_string(),
+        };
+        self.append(spec, added, ",")
+    }
+
+    fn add_property(&self, bytes: &[u8]) -> Result<(), Errno> {
+        let spec = self.spec(name::METADATA)?;
+        let line = std::str::from_utf8(bytes).map_err(|_| EINVAL)?;
+        // A value of four bytes is taken for a number, which this is not.
+        let is_one = bytes.len() != size_of::<c_int>() && !line.ends_with(':');
+        if !is_one || line.contains('\n') {
+            return Err(EINVAL);
+        }
+        let (key, _) = line.split_once(':').ok_or(EINVAL)?;
+        if let Ok(OptionValue::Text(held)) = self.socket.value(spec)
+            && held.lines().any(|held| held.split_once(':').is_some_and(|(name, _)| name == key))
+        {
+            // The first value stays.
+            return Ok(());
+        }
+        self.append(spec, line.to_owned(), "\n")
+    }
+
+    /// Adds to a list; an empty addition empties it.
+    fn append(
+        &self,
+        spec: &'static OptionSpec,
+        added: String,
+        separator: &str,
+    ) -> Result<(), Errno> {
+        let list = match self.socket.value(spec).map_err(|error| Errno(error.errno()))? {
+            OptionValue::Text(held) if !added.is_empty() && !held.is_empty() => {
+                held + separator + &added
+            }
+            _ => added,
+        };
+        let set = self.socket.set_value(spec, OptionValue::Text(list));
+        set.map_err(|error| Errno(error.errno()))
+    }
+
+    fn get(&self, option: c_int) -> Result<Value, Errno> {
+        // What every socket can be asked while its context lasts.
+        match option {
+            name::RCVMORE => {
+                self.check()?;
+                return Ok(Value::int_in_more(self.more.load(Ordering::Relaxed).into()));
+            }
+            name::THREAD_SAFE => {
+                self.check()?;
+                return Ok(Value::int_in_more(0));
+            }
+            name::FD => return Ok(Value::int_in_more(self.descriptor()?.fd())),
+            name::EVENTS => return self.events().map(Value::int_in_more),
+            _ => {}
+        }
+        if let Some((kept, _)) = self.kept.find(option) {
+            self.check()?;
+            return Ok(Value::int(kept.load(Ordering::Relaxed)));
+        }
+        if UNREADABLE.contains(&option) {
+            return Err(EINVAL);
+        }
+        let spec = self.spec(option)?;
+        Ok(match self.socket.value(spec).map_err(|error| Errno(error.errno()))? {
+            OptionValue::I32(value) => Value::int(value),
+            OptionValue::Bool(value) => Value::int(value.into()),
+            OptionValue::I64(value) => Value::Fixed(value.to_ne_bytes().to_vec()),
+            OptionValue::Bytes(bytes) => Value::Bytes(bytes),
+            OptionValue::Text(text) => {
+                let mut bytes = text.into_bytes();
+                bytes.push(0);
+                Value::Bytes(bytes)
+            }
+        })
+    }
+
+    /// Refuses what a terminated context refuses.
+    fn check(&self) -> Result<(), Errno> {
+        self.socket.events().map(drop).map_err(|error| Errno(error.errno()))
+    }
+
+    fn events(&self) -> Result<c_int, Errno> {
+        let events = match self.descriptor.get() {
+            Some(descriptor) => descriptor.rearm(&self.socket),
+            None => self.socket.events(),
+        };
+        Ok(poll_events(events.map_err(|error| Errno(error.errno()))?))
+    }
+
+    fn descriptor(&self) -> Result<&Descriptor, Errno> {
+        if self.descriptor.get().is_none() {
+            let made = Descriptor::new()?;
+            made.rearm(&self.socket).map_err(|error| Errno(error.errno()))?;
+            // Another thread may have been first.
+            let _ = self.descriptor.set(made);
+        }
+        self.descriptor.get().ok_or(EAGAIN)
+    }
+}
+
+/// `ZMQ_POLLIN` and `ZMQ_POLLOUT`.
+fn poll_events(events: Events) -> c_int {
+    c_int::from(events.intersects(Events::IN)) | c_int::from(events.intersects(Events::OUT)) << 1
+}
+
+/// Text that may end with a zero byte.
+fn text(bytes: &[u8]) -> Result<String, Errno> {
+    let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    std::str::from_utf8(text).map(str::to_owned).map_err(|_| EINVAL)
+}
+
+/// A value on its way to C.
+enum Value {
+    /// Of one size, which the caller's room must have.
+    Fixed(Vec<u8>),
+    /// For which the caller's room must be enough.
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    fn int(value: c_int) -> Value {
+        Value::Fixed(value.to_ne_bytes().to_vec())
+    }
+
+    /// For which more room than it takes is right too.
+    fn int_in_more(value: c_int) -> Value {
+        Value::Bytes(value.to_ne_bytes().to_vec())
+    }
+}
+
+/// FD: a descriptor that is readable whenever what can be done may have changed since EVENTS was
+/// read, or since a send or recv said that nothing can be.
+pub(crate) struct Descriptor {
+    signal: Arc<Signal>,
+    waker: Waker,
+    /// The socket's name for the waker.
+    id: Mutex<u64>,
+}
+
+struct Signal {
+    fd: c_int,
+    /// It has been written to since it was last read.
+    raised: AtomicBool,
+}
+
+impl Descriptor {
+    fn new() -> Result<Descriptor, Errno> {
+        // SAFETY: has no conditions.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(Errno(crate::errno::get()));
+        }
+        let signal = Arc::new(Signal { fd, raised: AtomicBool::new(false) });
+        Ok(Descriptor { waker: signal.clone().into(), signal, id: Mutex::new(0) })
+    }
+
+    fn fd(&self) -> c_int {
+        self.signal.fd
+    }
+
+    /// Makes it unreadable until something changes; what can be done now.
+    #[cold]
+    pub(crate) fn rearm(&self, socket: &oxmq::Socket) -> Result<Events, oxmq::WaitError> {
+        let mut id = self.id.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.signal.lower();
+        // Whatever happens from here on raises it; whatever happened before is seen.
+        socket.watch(&mut id, &self.waker)
+    }
+}
+
+impl Signal {
+    fn raise(&self) {
+        if self.raised.load(Ordering::Acquire) {
+            return;
+        }
+        // SAFETY: writes eight bytes from the value. It cannot fail but for a full counter, which
+        // is readable too.
+        unsafe { libc::write(self.fd, (&raw const ONE).cast(), size_of_val(&ONE)) };
+        // After the write: who lowers it between the two leaves it readable for nothing, not raised
+        // and unreadable.
+        self.raised.store(true, Ordering::Release);
+    }
+
+    fn lower(&self) {
+        if self.raised.swap(false, Ordering::AcqRel) {
+            let mut count = 0_u64;
+            // SAFETY: reads eight bytes into the value; it does not block.
+            unsafe { libc::read(self.fd, (&raw mut count).cast(), size_of_val(&count)) };
+        }
+    }
+}
+
+static ONE: u64 = 1;
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.raise();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.raise();
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        // SAFETY: its own, and used no more.
+        unsafe { libc::close(self.fd) };
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn zmq_setsockopt(
+    socket: *mut c_void,
+    option: c_int,
+    value: *const c_void,
+    value_bytes: size_t,
+) -> c_int {
+    int(|| {
+        let held = handle::get::<Socket>(socket)?;
+        // SAFETY: the caller's word (zmq.h).
+        let bytes = unsafe { bytes(value, value_bytes) }.map_err(|_| EINVAL)?;
+        held.set(option, (!value.is_null()).then_some(bytes))?;
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn zmq_getsockopt(
+    socket: *mut c_void,
+    option: c_int,
+    value: *mut c_void,
+    value_bytes: *mut size_t,
+) -> c_int {
+    int(|| {
+        let held = handle::get::<Socket>(socket)?;
+        // SAFETY: the caller's word (zmq.h).
+        let room = unsafe { place(value_bytes) }?;
+        let (found, fits) = match held.get(option)? {
+            Value::Fixed(found) => (found.clone(), *room == found.len()),
+            Value::Bytes(found) => (found.clone(), *room >= found.len()),
+        };
+        if !fits {
+            return Err(EINVAL);
+        }
+        if value.is_null() && *room > 0 {
+            return Err(EFAULT);
+        }
+        let value = value.cast::<u8>();
+        // SAFETY: the caller's word: `*value_bytes` bytes may be written there.
+        unsafe {
+            std::ptr::copy_nonoverlapping(found.as_ptr(), value, found.len());
+            // As libzmq does.
+            std::ptr::write_bytes(value.wrapping_add(found.len()), 0, *room - found.len());
+        }
+        *room = found.len();
+        Ok(0)
+    })
+}

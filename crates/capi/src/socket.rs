@@ -1,1 +1,136 @@
 //! Sockets: making, plugging in, closing.
+
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+
+use libc::{c_char, c_int, c_void};
+use oxmq::{SocketType, UnbindError};
+
+use crate::boundary::{int, pointer};
+use crate::context::{Context, text};
+use crate::errno::{EINVAL, ENOTSOCK, Errno};
+use crate::handle::{self, KIND_MIN, Object};
+use crate::option::{Descriptor, Kept};
+
+/// What is behind a socket's handle.
+pub(crate) struct Socket {
+    pub(crate) socket: oxmq::Socket,
+    /// Whether the part received last has others behind it (RCVMORE).
+    pub(crate) more: AtomicBool,
+    /// FD, once somebody has asked for it.
+    pub(crate) descriptor: OnceLock<Descriptor>,
+    pub(crate) kept: Kept,
+}
+
+impl Socket {
+    pub(crate) fn new(socket: oxmq::Socket) -> Socket {
+        Socket {
+            socket,
+            more: AtomicBool::new(false),
+            descriptor: OnceLock::new(),
+            kept: Kept::default(),
+        }
+    }
+}
+
+impl Object for Socket {
+    const KIND: u32 = KIND_MIN + 2;
+    const INVALID: Errno = ENOTSOCK;
+}
+
+/// `ZMQ_PAIR` and so on: the index is the number.
+const TYPES: [SocketType; 12] = [
+    SocketType::Pair,
+    SocketType::Pub,
+    SocketType::Sub,
+    SocketType::Req,
+    SocketType::Rep,
+    SocketType::Dealer,
+    SocketType::Router,
+    SocketType::Pull,
+    SocketType::Push,
+    SocketType::XPub,
+    SocketType::XSub,
+    SocketType::Stream,
+];
+
+/// The socket type that a caller's number stands for.
+pub(crate) fn kind(number: c_int) -> Result<SocketType, Errno> {
+    usize::try_from(number).ok().and_then(|number| TYPES.get(number)).copied().ok_or(EINVAL)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn zmq_socket(context: *mut c_void, number: c_int) -> *mut c_void {
+    pointer(|| {
+        let context = handle::get::<Context>(context)?;
+        let socket = context.context.socket(kind(number)?).map_err(|error| Errno(error.errno()))?;
+        handle::open(Socket::new(socket))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn zmq_close(socket: *mut c_void) -> c_int {
+    int(|| {
+        // Its other users, blocked ones too, find it closed; the last of them drops it.
+        handle::close::<Socket>(socket)?.socket.close();
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn zmq_bind(socket: *mut c_void, endpoint: *const c_char) -> c_int {
+    int(|| {
+        let held = handle::get::<Socket>(socket)?;
+        // SAFETY: the caller's word (zmq.h).
+        let endpoint = unsafe { text(endpoint) }?;
+        held.socket.bind(endpoint).map_err(|error| Errno(error.errno()))?;
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn zmq_connect(socket: *mut c_void, endpoint: *const c_char) -> c_int {
+    int(|| {
+        let held = handle::get::<Socket>(socket)?;
+        // SAFETY: the caller's word (zmq.h).
+        let endpoint = unsafe { text(endpoint) }?;
+        held.socket.connect(endpoint).map_err(|error| Errno(error.errno()))?;
+        Ok(0)
+    })
+}
+
+/// Takes back a `bind` or a `connect`, whichever it was: libzmq's calls know no difference.
+fn detach(
+    socket: *mut c_void,
+    endpoint: *const c_char,
+    first: impl Fn(&oxmq::Socket, &str) -> Result<(), UnbindError>,
+    second: impl Fn(&oxmq::Socket, &str) -> Result<(), UnbindError>,
+) -> c_int {
+    int(|| {
+        let held = handle::get::<Socket>(socket)?;
+        // SAFETY: the caller's word (zmq.h).
+        let endpoint = unsafe { text(endpoint) }?;
+        let detached = match first(&held.socket, endpoint) {
+            Err(UnbindError::NotBound { .. }) => second(&held.socket, endpoint),
+            done => done,
+        };
+        match detached {
+            Err(UnbindError::NotBound { .. }) => {
+                // An endpoint that nothing could be bound to or connected with is said to be one.
+                let parsed: Result<oxmq::Endpoint, _> = endpoint.parse();
+                Err(parsed.map_or_else(|error| Errno(error.errno()), |_| Errno(libc::ENOENT)))
+            }
+            done => done.map(|()| 0).map_err(|error| Errno(error.errno())),
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn zmq_unbind(socket: *mut c_void, endpoint: *const c_char) -> c_int {
+    detach(socket, endpoint, oxmq::Socket::unbind, oxmq::Socket::disconnect)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn zmq_disconnect(socket: *mut c_void, endpoint: *const c_char) -> c_int {
+    detach(socket, endpoint, oxmq::Socket::disconnect, oxmq::Socket::unbind)
+}

@@ -17,7 +17,7 @@ use crate::session::Session;
 use crate::socket::Socket;
 use crate::socket::core::Core;
 use crate::socket::wait::{Deadline, Sleeper, Woken};
-use crate::sys::{Instant, IoThread, fork_generation, spawn_io};
+use crate::sys::{Instant, IoThread, Scheduling, fork_generation, spawn_io};
 use crate::transport::inproc::Inproc;
 
 /// How many sockets a context may have at a time, unless told otherwise (libzmq's default for ZMQ_MAX_SOCKETS).
@@ -102,6 +102,8 @@ impl Default for Sockets {
 
 struct IoThreads {
     wanted: usize,
+    name_prefix: String,
+    scheduling: Scheduling,
     started: Vec<(Arc<Io>, Option<IoThread>)>,
     #[cfg(oxmq_sim)]
     reactors: Vec<Reactor>,
@@ -112,11 +114,20 @@ impl Default for IoThreads {
     fn default() -> IoThreads {
         IoThreads {
             wanted: 1,
+            name_prefix: String::new(),
+            scheduling: Scheduling::default(),
             started: Vec::new(),
             #[cfg(oxmq_sim)]
             reactors: Vec::new(),
             stopped: false,
         }
+    }
+}
+
+impl IoThreads {
+    fn name(&self, number: usize) -> String {
+        let separator = if self.name_prefix.is_empty() { "" } else { "/" };
+        format!("{}{separator}oxmq-io-{number}", self.name_prefix)
     }
 }
 
@@ -131,6 +142,51 @@ impl Context {
     pub fn set_io_threads(&self, threads: usize) {
         if !self.shared.core.is_inherited() {
             self.shared.core.io.lock().wanted = threads.max(1);
+        }
+    }
+
+    /// What the names of I/O threads begin with, as the system shows them (15 bytes at most).
+    ///
+    /// As the other settings of I/O threads, it has no effect on those that have been started.
+    pub fn set_io_thread_name(&self, prefix: &str) {
+        self.set_io(|io| io.name_prefix = prefix.replace('\0', ""));
+    }
+
+    /// The scheduling policy of I/O threads, by the system's number (`SCHED_OTHER`, `SCHED_FIFO`,
+    /// `SCHED_RR`, …). That the system refuses it is said by the first `bind` or `connect`.
+    pub fn set_io_thread_policy(&self, policy: i32) {
+        self.set_io(|io| io.scheduling.policy = Some(policy));
+    }
+
+    /// The priority of I/O threads: 1 to 99 for the policies `SCHED_FIFO` and `SCHED_RR`; with the
+    /// others any priority above 0 gets them the lowest niceness, −20.
+    pub fn set_io_thread_priority(&self, priority: i32) {
+        self.set_io(|io| io.scheduling.priority = Some(priority));
+    }
+
+    /// I/O threads run on this processor, and others added so; at first they run on any.
+    pub fn add_io_thread_cpu(&self, cpu: usize) {
+        self.set_io(|io| {
+            if !io.scheduling.cpus.contains(&cpu) {
+                io.scheduling.cpus.push(cpu);
+            }
+        });
+    }
+
+    /// Takes [`add_io_thread_cpu`](Context::add_io_thread_cpu) back. False: it was not added.
+    pub fn remove_io_thread_cpu(&self, cpu: usize) -> bool {
+        let mut removed = false;
+        self.set_io(|io| {
+            let before = io.scheduling.cpus.len();
+            io.scheduling.cpus.retain(|&other| other != cpu);
+            removed = io.scheduling.cpus.len() < before;
+        });
+        removed
+    }
+
+    fn set_io(&self, set: impl FnOnce(&mut IoThreads)) {
+        if !self.shared.core.is_inherited() {
+            set(&mut self.shared.core.io.lock());
         }
     }
 
@@ -276,10 +332,11 @@ impl ContextCore {
             let thread = Io::new()?;
             let reactor = Reactor::new(thread.clone());
             #[cfg(not(oxmq_sim))]
-            let handle = Some(spawn_io(format!("oxmq-io-{number}"), move || reactor.run())?);
+            let handle =
+                Some(spawn_io(io.name(number), io.scheduling.clone(), move || reactor.run())?);
             #[cfg(oxmq_sim)]
             let handle = {
-                spawn_io(format!("oxmq-io-{number}"), || ())?;
+                spawn_io(io.name(number), io.scheduling.clone(), || ())?;
                 let mut reactor = reactor;
                 reactor.fall_asleep();
                 io.reactors.push(reactor);

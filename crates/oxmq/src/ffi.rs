@@ -1,9 +1,109 @@
 //! What the C library needs of this one beyond its public face. Not for other callers: it may
 //! change with every version.
 
+use std::task::Waker;
+#[cfg(not(oxmq_sim))]
+use std::time::Duration;
+
+use crate::Message;
+use crate::error::{RecvError, SendErrorKind, WaitError};
+use crate::option::{OptionError, OptionSpec, OptionValue, Range};
+use crate::pattern::Refusal;
+use crate::socket::{Events, Socket};
+#[cfg(not(oxmq_sim))]
+use crate::{PollError, PollItem, socket::poll_masked, sys::SignalMask};
+
 pub use crate::claim::{Claim, is_claimed};
+pub use crate::message::ffi::{adopt, data_mut, is_message, is_shared, with_size, without_message};
 
 /// A number that is different in a forked child than in its parent.
 pub fn fork_generation() -> u64 {
     crate::sys::fork_generation()
+}
+
+/// As [`poll`](crate::poll); while it waits, `mask` says which signals are blocked (`ppoll`).
+#[cfg(not(oxmq_sim))]
+pub fn poll(
+    items: &mut [PollItem<'_>],
+    timeout: Option<Duration>,
+    mask: Option<&libc::sigset_t>,
+) -> Result<usize, PollError> {
+    poll_masked(items, timeout, mask.map(SignalMask::from_raw))
+}
+
+impl Socket {
+    /// Sends one part; `more` of the same message follow in further calls. A part that is refused
+    /// stays as it is. `waits`: up to SNDTIMEO for a peer that can take it.
+    #[doc(hidden)]
+    #[inline]
+    pub fn send_part(
+        &self,
+        part: &mut Message,
+        more: bool,
+        waits: bool,
+    ) -> Result<(), SendErrorKind> {
+        part.set_more(more);
+        let sent = if waits { self.core().send_one(part) } else { self.core().try_send_one(part) };
+        match sent {
+            Ok(()) => Ok(()),
+            Err(Refusal::Again) if waits => self.send_part_waiting(part),
+            Err(refusal) => Err(super::socket::send_refusal(refusal)),
+        }
+    }
+
+    /// Receives one part in place of what `into` holds. `waits`: up to RCVTIMEO.
+    #[doc(hidden)]
+    #[inline]
+    pub fn recv_part(&self, into: &mut Message, waits: bool) -> Result<(), RecvError> {
+        let received = if waits { self.core().recv(into) } else { self.core().try_recv(into) };
+        match received {
+            Ok(()) => Ok(()),
+            Err(Refusal::Again) if waits => self.recv_part_waiting(into),
+            Err(refusal) => Err(super::socket::recv_refusal(refusal)),
+        }
+    }
+
+    /// What can be done now; `waker` is woken, once, when that may have changed. `id` names the
+    /// waker to the socket, 0 before it has a name.
+    #[doc(hidden)]
+    pub fn watch(&self, id: &mut u64, waker: &Waker) -> Result<Events, WaitError> {
+        let events = self.core().retry_after_resume(|state| {
+            if *id == 0 {
+                *id = state.waiters.new_id();
+            }
+            let all = Events::IN | Events::OUT;
+            state.waiters.register_task(*id, all, false, waker);
+            state.check()?;
+            Ok(state.pattern.events(&mut state.pipes))
+        });
+        events.map_err(super::socket::wait_refusal)
+    }
+
+    /// As [`Socket::set`], for an option known only while running.
+    #[doc(hidden)]
+    pub fn set_value(
+        &self,
+        spec: &'static OptionSpec,
+        value: OptionValue,
+    ) -> Result<(), OptionError> {
+        self.set_option(|options| options.set_value(spec, value))
+    }
+
+    /// As [`Socket::get`], for an option known only while running.
+    #[doc(hidden)]
+    pub fn value(&self, spec: &'static OptionSpec) -> Result<OptionValue, OptionError> {
+        self.core().with(|state| {
+            state.check().map_err(super::socket::option_refusal)?;
+            if spec.range() == &Range::ReadOnly {
+                state.pattern.report(&mut state.options);
+            }
+            Ok(state.options.value(spec))
+        })
+    }
+
+    /// Whether both are handles of one socket.
+    #[doc(hidden)]
+    pub fn is_same(&self, other: &Socket) -> bool {
+        std::sync::Arc::ptr_eq(self.core(), other.core())
+    }
 }

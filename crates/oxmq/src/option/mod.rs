@@ -162,6 +162,11 @@ impl Options {
         (option.get)(self)
     }
 
+    /// As [`get`](Options::get), for an option known only while running.
+    pub(crate) fn value(&self, spec: &OptionSpec) -> OptionValue {
+        (spec.get)(self)
+    }
+
     pub(crate) fn set<T: Into<OptionValue>>(
         &mut self,
         option: Opt<T>,

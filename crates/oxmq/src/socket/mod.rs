@@ -24,7 +24,7 @@ use crate::error::{
     WaitError,
 };
 use crate::monitor::{EventKind, Reason};
-use crate::option::{Opt, OptionError, OptionValue, Range};
+use crate::option::{Opt, OptionError, OptionValue, Options, Range};
 use crate::pattern::Refusal;
 use crate::reactor::{Listener, ListenerId};
 use crate::session::{Ends, Session};
@@ -36,6 +36,8 @@ use crate::transport;
 use crate::{Message, SocketType};
 
 pub use future::{Ready, Recv, RecvMultipart, Send};
+#[cfg(not(oxmq_sim))]
+pub(crate) use poll::poll_masked;
 pub use poll::{PollItem, poll};
 pub use poller::{Poller, PollerError, PollerEvent};
 pub use typed::{
@@ -243,9 +245,16 @@ impl Socket {
     /// # Errors
     /// [`OptionError`] names the option, the value and what it may be.
     pub fn set<T: Into<OptionValue>>(&self, option: Opt<T>, value: T) -> Result<(), OptionError> {
+        self.set_option(|options| options.set(option, value))
+    }
+
+    pub(crate) fn set_option(
+        &self,
+        set: impl FnOnce(&mut Options) -> Result<(), OptionError>,
+    ) -> Result<(), OptionError> {
         self.core.with(|state| {
             state.check().map_err(option_refusal)?;
-            state.options.set(option, value)?;
+            set(&mut state.options)?;
             state.shared_options = None;
             state.pattern.configure(&state.options);
             state.pipes.turned();
@@ -494,6 +503,18 @@ impl Socket {
         sent.map_err(|kind| SendError::new(kind, vec![part]))
     }
 
+    #[cold]
+    pub(crate) fn send_part_waiting(&self, part: &mut Message) -> Result<(), SendErrorKind> {
+        self.send_parts(slice::from_mut(part))
+    }
+
+    #[cold]
+    pub(crate) fn recv_part_waiting(&self, into: &mut Message) -> Result<(), RecvError> {
+        let deadline = self.recv_deadline();
+        let received = self.core.block_on(Events::IN, deadline, |state| state.recv(into));
+        received.map_err(recv_blocked)
+    }
+
     fn send_parts(&self, parts: &mut [Message]) -> Result<(), SendErrorKind> {
         match self.core.try_send(parts) {
             Err(Refusal::Again) => {
@@ -590,7 +611,7 @@ fn collect_parts<P: Into<Message>>(parts: impl IntoIterator<Item = P>) -> Vec<Me
     parts
 }
 
-fn send_refusal(refusal: Refusal) -> SendErrorKind {
+pub(crate) fn send_refusal(refusal: Refusal) -> SendErrorKind {
     match refusal {
         Refusal::Again => SendErrorKind::Again,
         Refusal::State(_) => SendErrorKind::State,
@@ -630,7 +651,7 @@ fn recv_blocked(blocked: Blocked) -> RecvError {
     }
 }
 
-fn wait_refusal(refusal: Refusal) -> WaitError {
+pub(crate) fn wait_refusal(refusal: Refusal) -> WaitError {
     match refusal {
         Refusal::Terminated => WaitError::Terminated,
         Refusal::Closed => WaitError::Closed,
@@ -661,7 +682,7 @@ fn connect_refusal(refusal: Refusal) -> ConnectError {
     }
 }
 
-fn option_refusal(refusal: Refusal) -> OptionError {
+pub(crate) fn option_refusal(refusal: Refusal) -> OptionError {
     match refusal {
         Refusal::Terminated => OptionError::Terminated,
         Refusal::Closed => OptionError::Closed,

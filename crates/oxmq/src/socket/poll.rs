@@ -8,7 +8,7 @@ use crate::error::PollError;
 use crate::pattern::Refusal;
 use crate::socket::wait::{Sleeper, Woken};
 use crate::socket::waiters::Events;
-use crate::sys::{self, Instant, Interest, PollFd};
+use crate::sys::{self, Instant, Interest, PollFd, SignalMask};
 
 /// One thing to wait for, and what of it is ready.
 pub struct PollItem<'a> {
@@ -60,12 +60,22 @@ impl<'a> PollItem<'a> {
 /// # Errors
 /// [`PollError`]: a signal, a closed socket, a terminated context.
 pub fn poll(items: &mut [PollItem<'_>], timeout: Option<Duration>) -> Result<usize, PollError> {
+    poll_masked(items, timeout, None)
+}
+
+/// As [`poll`]; while it waits, `mask` says which signals are blocked.
+pub(crate) fn poll_masked(
+    items: &mut [PollItem<'_>],
+    timeout: Option<Duration>,
+    mask: Option<SignalMask>,
+) -> Result<usize, PollError> {
     let ready = check(items)?;
     if ready > 0 || timeout == Some(Duration::ZERO) {
         return Ok(ready);
     }
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut wait = PollWait::new(items)?;
+    wait.sleeper.mask = mask;
     loop {
         wait.register();
         let ready = check(wait.items)?;
@@ -89,7 +99,7 @@ fn check(items: &mut [PollItem<'_>]) -> Result<usize, PollError> {
                 let events = socket.core().events().map_err(refused)?;
                 item.ready = events.and(item.wanted);
             }
-            Target::Descriptor(fd) => fds.push(PollFd::new(fd, interest(item.wanted))),
+            Target::Descriptor(fd) => fds.push(poll_fd(fd, item.wanted)),
         }
     }
     if !fds.is_empty() {
@@ -183,10 +193,15 @@ impl Drop for PollWait<'_, '_> {
 impl PollItem<'_> {
     fn poll_fd(&self) -> Option<PollFd> {
         match self.target {
-            Target::Descriptor(fd) => Some(PollFd::new(fd, interest(self.wanted))),
+            Target::Descriptor(fd) => Some(poll_fd(fd, self.wanted)),
             Target::Socket(_) => None,
         }
     }
+}
+
+pub(super) fn poll_fd(fd: RawFd, wanted: Events) -> PollFd {
+    let interest_priority = wanted.intersects(Events::PRIORITY);
+    PollFd { interest_priority, ..PollFd::new(fd, interest(wanted)) }
 }
 
 pub(super) fn interest(wanted: Events) -> Interest {
@@ -200,6 +215,9 @@ pub(super) fn events_of(fd: &PollFd) -> Events {
     }
     if fd.writable {
         events |= Events::OUT;
+    }
+    if fd.priority {
+        events |= Events::PRIORITY;
     }
     if fd.error {
         events |= Events::ERROR;

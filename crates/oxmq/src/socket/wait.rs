@@ -162,13 +162,21 @@ pub(crate) struct Sleeper {
     /// All the sessions of the groups, if they are few.
     sessions: Vec<Arc<Session>>,
     signals: SignalMask,
+    /// What is to be blocked while it sleeps, if not what was blocked before.
+    pub(crate) mask: Option<SignalMask>,
 }
 
 impl Sleeper {
     pub(crate) fn new() -> Result<Sleeper, Woken> {
         let signals = SignalMask::block_all();
         match Parker::current() {
-            Ok(parker) => Ok(Sleeper { parker, groups: Vec::new(), sessions: Vec::new(), signals }),
+            Ok(parker) => Ok(Sleeper {
+                parker,
+                groups: Vec::new(),
+                sessions: Vec::new(),
+                signals,
+                mask: None,
+            }),
             // No descriptor to sleep on is left: the call cannot wait.
             Err(_) => {
                 signals.restore();
@@ -249,7 +257,8 @@ impl Sleeper {
             fds.push(PollFd::new(self.parker.wake.raw(), Interest::READ));
             fds.extend(self.groups.iter().map(|group| PollFd::new(group.raw(), Interest::READ)));
             fds.extend_from_slice(extra);
-            let polled = sys::poll(&mut fds, timeout, Some(&self.signals));
+            let polled =
+                sys::poll(&mut fds, timeout, Some(self.mask.as_ref().unwrap_or(&self.signals)));
             self.parker.end_sleep();
             if fds[0].is_ready() {
                 self.parker.wake.drain();

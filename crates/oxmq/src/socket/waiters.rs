@@ -23,6 +23,8 @@ impl Events {
     pub(crate) const PEERS: Events = Events(4);
     /// Of a descriptor only: an error or a hang-up. Reported without being asked for.
     pub const ERROR: Events = Events(8);
+    /// Of a descriptor only: urgent data (`POLLPRI`).
+    pub const PRIORITY: Events = Events(16);
 
     /// Whether any event of `other` is in here.
     pub const fn intersects(self, other: Events) -> bool {

@@ -10,15 +10,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::thread::JoinHandleExt;
 use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
+mod io_thread;
 mod tuning;
 
+pub(crate) use io_thread::{IoThread, spawn_io};
 pub(crate) use tuning::{
     adopt_listener, bind_to_device, interface_address, peer_credentials, set_buffers,
     set_busy_poll, set_keepalive, set_priority, set_retransmit_timeout, set_type_of_service,
@@ -870,39 +871,16 @@ impl SignalMask {
         }
     }
 
+    /// The mask that a caller of C gives.
+    pub(crate) fn from_raw(set: &libc::sigset_t) -> SignalMask {
+        SignalMask(*set)
+    }
+
     /// Makes this the mask of the thread again.
     pub(crate) fn restore(&self) {
         // SAFETY: reads the one set; a null old set is allowed.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
     }
-}
-
-/// A thread that [`spawn_io`] started. Dropping it lets the thread run on.
-#[derive(Debug)]
-pub(crate) struct IoThread(JoinHandle<()>);
-
-impl IoThread {
-    /// Waits for its end. `Err` carries what it panicked with.
-    pub(crate) fn join(self) -> thread::Result<()> {
-        self.0.join()
-    }
-
-    /// Whether the caller is this thread.
-    pub(crate) fn is_current(&self) -> bool {
-        // `thread::current()` would make a handle for a thread that has none, which the main thread
-        // keeps to the end and memory checkers call possibly lost.
-        // SAFETY: has no conditions.
-        self.0.as_pthread_t() == unsafe { libc::pthread_self() }
-    }
-}
-
-/// Starts a thread with every signal blocked.
-pub(crate) fn spawn_io(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<IoThread> {
-    // A thread inherits the mask of the one that starts it; so there is no moment without.
-    let mask = SignalMask::block_all();
-    let thread = thread::Builder::new().name(name).spawn(run);
-    mask.restore();
-    thread.map(IoThread)
 }
 
 /// A number that is different in a forked child than in its parent.

@@ -27,7 +27,7 @@
 //! *Time.* [`Instant`] is monotonic and shared by all threads. A wait never ends early without a
 //! reason; how late it ends is the system's affair.
 //!
-//! *Threads.* [`spawn_io`] starts a thread with every signal blocked. The simulator starts none:
+//! *Threads.* [`spawn_io`] starts a thread with every signal blocked, scheduled as [`Scheduling`] says. The simulator starts none:
 //! it calls the reactor's turn itself.
 //!
 //! *Fences.* [`membarrier`] passes a full fence on every thread of the process that runs at that
@@ -167,6 +167,16 @@ impl fmt::Display for IpcAddr {
 
 /// The longest text after `ipc://`, in bytes: `sun_path` less its terminator.
 pub(crate) const IPC_BYTES_MAX: usize = 107;
+
+/// How the system is to schedule a thread; by default, as the one that starts it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Scheduling {
+    /// The system's number for a policy.
+    pub(crate) policy: Option<i32>,
+    pub(crate) priority: Option<i32>,
+    /// On which processors it may run; none is any.
+    pub(crate) cpus: Vec<usize>,
+}
 
 /// Who is at the other end of a Unix-domain connection.
 #[derive(Debug)]

@@ -9,7 +9,9 @@
 //! One seed is one execution, bit for bit: no hash map is iterated, no address, real clock or
 //! thread id is looked at. [`trace_hash`] sums an execution up.
 
-use super::{Credentials, EVENTS_MAX, Event, Interest, IpcAddr, PollFd, RawFd, SockAddr};
+use super::{
+    Credentials, EVENTS_MAX, Event, Interest, IpcAddr, PollFd, RawFd, Scheduling, SockAddr,
+};
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::mem::{self, MaybeUninit};
@@ -328,7 +330,11 @@ impl IoThread {
 }
 
 /// Starts nothing: the driver calls the reactor's turn.
-pub(crate) fn spawn_io(_: String, _: impl FnOnce() + Send + 'static) -> io::Result<IoThread> {
+pub(crate) fn spawn_io(
+    _: String,
+    _: Scheduling,
+    _: impl FnOnce() + Send + 'static,
+) -> io::Result<IoThread> {
     Ok(IoThread)
 }
 

@@ -1,6 +1,7 @@
 //! The contract of `sys`, tried on loopback.
 
 use super::*;
+use crate::sys::Scheduling;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -439,7 +440,7 @@ fn a_blocked_signal_ends_the_poll_that_unblocks_it() {
 fn io_threads_take_no_signals() {
     let blocked = Arc::new(AtomicBool::new(false));
     let seen = blocked.clone();
-    let thread = spawn_io("io".to_owned(), move || {
+    let thread = spawn_io("io".to_owned(), Scheduling::default(), move || {
         let mask = SignalMask::block_all();
         // SAFETY: reads an initialised set.
         let int = unsafe { libc::sigismember(&mask.0, libc::SIGINT) };
