@@ -11,6 +11,7 @@ mod atomics;
 mod boundary;
 mod context;
 mod curve;
+mod drafts;
 mod errno;
 mod handle;
 mod message;
@@ -19,6 +20,8 @@ mod option;
 mod poll;
 mod poller;
 mod proxy;
+#[cfg(test)]
+mod reference;
 mod socket;
 mod timers;
 mod transfer;
