@@ -5,11 +5,17 @@ use std::ffi::CStr;
 
 use libc::{c_char, c_int, c_void};
 
+use oxmq::Message;
+
 use crate::boundary;
 use crate::errno::{self, Errno};
+use crate::handle;
+use crate::message::message;
+use crate::socket::Socket;
 
-/// What to answer for a socket that can be of none of these types.
-fn refuse<T>(_socket: *mut c_void) -> Result<T, Errno> {
+/// What to answer for a socket: it is of none of these types.
+fn refuse<T>(socket: *mut c_void) -> Result<T, Errno> {
+    handle::get::<Socket>(socket)?;
     Err(errno::ENOTSUP)
 }
 
@@ -35,23 +41,31 @@ pub extern "C" fn zmq_disconnect_peer(socket: *mut c_void, _routing_id: u32) -> 
 
 /// There is no socket that would send it there.
 #[unsafe(no_mangle)]
-pub extern "C" fn zmq_msg_set_routing_id(_msg: *mut c_void, routing_id: u32) -> c_int {
-    boundary::int(|| Err(if routing_id == 0 { errno::EINVAL } else { errno::ENOTSUP }))
+pub unsafe extern "C" fn zmq_msg_set_routing_id(msg: *mut Message, routing_id: u32) -> c_int {
+    boundary::int(|| {
+        // SAFETY: the caller's word (zmq.h).
+        unsafe { message(msg) }?;
+        Err(if routing_id == 0 { errno::EINVAL } else { errno::ENOTSUP })
+    })
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn zmq_msg_routing_id(_msg: *mut c_void) -> u32 {
+pub extern "C" fn zmq_msg_routing_id(_msg: *mut Message) -> u32 {
     0
 }
 
-/// There is no socket that would send it there.
+/// As above.
 #[unsafe(no_mangle)]
-pub extern "C" fn zmq_msg_set_group(_msg: *mut c_void, _group: *const c_char) -> c_int {
-    boundary::int(|| Err(errno::ENOTSUP))
+pub unsafe extern "C" fn zmq_msg_set_group(msg: *mut Message, _group: *const c_char) -> c_int {
+    boundary::int(|| {
+        // SAFETY: the caller's word (zmq.h).
+        unsafe { message(msg) }?;
+        Err(errno::ENOTSUP)
+    })
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn zmq_msg_group(_msg: *mut c_void) -> *const c_char {
+pub extern "C" fn zmq_msg_group(_msg: *mut Message) -> *const c_char {
     const NONE: &CStr = c"";
     NONE.as_ptr()
 }
