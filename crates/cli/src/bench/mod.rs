@@ -29,6 +29,10 @@ pub struct Args {
     /// Do the same work with this libzmq.so.5 as well
     #[arg(long, value_name = "PATH")]
     vs: Option<PathBuf>,
+    /// Measure this libzmq.so.5 in the place of oxmq's Rust interface: oxmq's own, to be compared
+    /// through the same interface
+    #[arg(long, value_name = "PATH")]
+    over: Option<PathBuf>,
     /// Write the results to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -103,6 +107,8 @@ fn compare(args: &Args) -> Result<()> {
     let rows: Vec<&Row> = ROWS
         .iter()
         .filter(|row| args.only.as_ref().is_none_or(|only| row.name.contains(only)))
+        // C has no way to switch spinning off.
+        .filter(|row| row.measure.spin || args.over.is_none())
         .collect();
     if args.list {
         rows.iter().for_each(|row| println!("{}", row.name));
@@ -110,6 +116,7 @@ fn compare(args: &Args) -> Result<()> {
     }
     ensure!(!rows.is_empty(), "no row has such a name; `oxmq bench --list` names them");
     let libzmq = args.vs.as_deref().map(library).transpose()?;
+    let over = args.over.as_deref().map(library).transpose()?;
     // Short enough for many, long enough that start-up and the last batch do not matter.
     let bench = Bench::new(if args.quick { 0.15 } else { 0.7 })?;
     let runs = if args.quick { args.runs.min(2) } else { args.runs };
@@ -121,7 +128,8 @@ fn compare(args: &Args) -> Result<()> {
         let index = match measured.iter().position(|(measure, _)| *measure == row.measure) {
             Some(index) => index,
             None => {
-                let samples = sample(&bench, row, libzmq.as_deref(), runs).context(row.name)?;
+                let samples = sample(&bench, row, over.as_deref(), libzmq.as_deref(), runs)
+                    .context(row.name)?;
                 measured.push((row.measure, samples));
                 measured.len() - 1
             }
@@ -143,12 +151,19 @@ fn compare(args: &Args) -> Result<()> {
 }
 
 /// Runs the experiment of `row` `runs` times with every library, in turns.
-fn sample(bench: &Bench, row: &Row, libzmq: Option<&str>, runs: u32) -> Result<Samples> {
+fn sample(
+    bench: &Bench,
+    row: &Row,
+    over: Option<&str>,
+    libzmq: Option<&str>,
+    runs: u32,
+) -> Result<Samples> {
     let measure = &row.measure;
     let bare = measure.transport != Transport::Inproc && measure.work != Work::FanOut;
     let libzmq = libzmq.filter(|_| row.rival == Rival::Libzmq);
     let mut samples = Samples::default();
-    let mut subjects = vec![(if measure.spin { OURS } else { OURS_NO_SPIN }, &mut samples.ours)];
+    let ours = over.unwrap_or(if measure.spin { OURS } else { OURS_NO_SPIN });
+    let mut subjects = vec![(ours, &mut samples.ours)];
     subjects.extend(libzmq.map(|path| (path, &mut samples.libzmq)));
     subjects.extend(bare.then_some((BARE, &mut samples.bare)));
 
