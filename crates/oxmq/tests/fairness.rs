@@ -11,7 +11,7 @@ mod support;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use oxmq::option::{LINGER, RCVHWM, ROUTING_ID, SNDHWM};
+use oxmq::option::{LINGER, RCVHWM, ROUTING_ID, SNDHWM, SNDTIMEO};
 use oxmq::{Context, Socket, SocketType};
 
 use process::cpu_time;
@@ -134,22 +134,23 @@ fn shares(kind: SocketType, peers: SocketType, place: Place, all: bool) -> [usiz
             peer
         })
         .collect();
-    let send = |name: usize| peers[name].try_send(&[name as u8; 20]);
+    // Waits where the I/O thread is slow.
+    let send = |name: usize| peers[name].send(&[name as u8; 20]).unwrap();
     for name in 0..ORDINARY {
-        (0..WINDOW).for_each(|_| send(name).unwrap());
+        (0..WINDOW).for_each(|_| send(name));
     }
     let mut counts = [0; 10];
     for number in 0..WARM_UP + bounds().counted {
         if all {
-            while send(FLOODING).is_ok() {}
+            while peers[FLOODING].try_send(&[FLOODING as u8; 20]).is_ok() {}
             if number % SLOWNESS == 0 {
-                send(SLOW).unwrap();
+                send(SLOW);
             }
         }
         let parts = hub.recv_multipart().unwrap();
         let name = usize::from(parts.last().unwrap()[0]);
         if name < ORDINARY {
-            send(name).unwrap();
+            send(name);
         }
         if number >= WARM_UP {
             counts[name] += 1;
@@ -306,5 +307,6 @@ fn socket(context: &Context, kind: SocketType) -> Socket {
     let socket = context.socket(kind).unwrap();
     socket.set(LINGER, 0).unwrap();
     socket.set(SNDHWM, 1000).unwrap();
+    socket.set(SNDTIMEO, LONG.as_millis() as i32).unwrap();
     socket
 }
