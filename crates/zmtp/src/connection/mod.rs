@@ -11,7 +11,7 @@
 //!    says so.
 //! 3. *Mutators* ([`ping`](Connection::ping), [`subscribe`](Connection::subscribe),
 //!    [`cancel`](Connection::cancel), [`error`](Connection::error), [`seal`](Connection::seal))
-//!    append to a buffer of the caller, who sends it.
+//!    append to a buffer of the caller, who sends it; and [`take_peer`](Connection::take_peer).
 //! 4. *Effects out*: [`poll_transmit`](Connection::poll_transmit) after `new` and after every event,
 //!    and what it appends has to be sent before anything else that is appended later. During the
 //!    handshake nothing else may be sent; afterwards what it appends (a PONG) may go between any two
@@ -29,6 +29,7 @@ mod old_peer;
 mod state;
 
 use std::mem;
+use std::sync::Arc;
 
 use crate::ProtocolError;
 use crate::mechanism::{Mechanism, Null};
@@ -39,7 +40,7 @@ use crate::wire::greeting::Version;
 
 pub use config::{Config, Limits};
 pub use event::{Decoded, Event, Opened, Peer};
-use state::{Context, State};
+use state::{Context, Ready, State};
 
 /// One end of a connection. See the [module](self) for the order of calls.
 #[derive(Debug)]
@@ -49,24 +50,29 @@ pub struct Connection {
     /// one comparison answers for the state, the version, the mechanism and the limit.
     short_bytes_end: usize,
     state: State,
-    mechanism: Box<dyn Mechanism>,
-    config: Config,
+    /// `None` when the handshake is over and frames travel as they are.
+    mechanism: Option<Box<dyn Mechanism>>,
+    config: Arc<Config>,
     pending: Vec<u8>,
 }
 
 impl Connection {
     /// A connection without security (NULL). Its greeting waits in
-    /// [`poll_transmit`](Self::poll_transmit).
-    pub fn new(config: Config) -> Connection {
+    /// [`poll_transmit`](Self::poll_transmit). Many connections may share one `Arc<Config>`.
+    pub fn new(config: impl Into<Arc<Config>>) -> Connection {
         Connection::with_mechanism(config, Box::new(Null::new()))
     }
 
     /// A connection with the given security mechanism.
-    pub fn with_mechanism(config: Config, mut mechanism: Box<dyn Mechanism>) -> Connection {
+    pub fn with_mechanism(
+        config: impl Into<Arc<Config>>,
+        mut mechanism: Box<dyn Mechanism>,
+    ) -> Connection {
+        let config = config.into();
         let mut pending = Vec::new();
         let context = Context { config: &config, mechanism: mechanism.as_mut(), out: &mut pending };
         let state = State::start(context);
-        Connection { short_bytes_end: 0, state, mechanism, config, pending }
+        Connection { short_bytes_end: 0, state, mechanism: Some(mechanism), config, pending }
     }
 
     // Getters.
@@ -76,12 +82,15 @@ impl Connection {
         matches!(self.state, State::Ready(_))
     }
 
-    /// The other end; `None` until [`is_ready`](Self::is_ready).
+    /// The other end; `None` until [`is_ready`](Self::is_ready), and once it was
+    /// [taken](Self::take_peer).
     pub fn peer(&self) -> Option<&Peer> {
-        match &self.state {
-            State::Ready(peer) => Some(peer),
-            _ => None,
-        }
+        self.ready().and_then(|ready| ready.peer.as_deref())
+    }
+
+    /// The version in the peer's greeting; `None` until [`is_ready`](Self::is_ready).
+    pub fn peer_version(&self) -> Option<Version> {
+        self.ready().map(|ready| ready.version)
     }
 
     /// Whether frames are those of ZMTP 1.0; not known before [`is_ready`](Self::is_ready).
@@ -92,7 +101,7 @@ impl Connection {
     /// Why the connection cannot go on, if so.
     pub fn failure(&self) -> Option<&ProtocolError> {
         match &self.state {
-            State::Failed(error) => Some(error),
+            State::Failed(error) => Some(error.as_ref()),
             _ => None,
         }
     }
@@ -114,16 +123,13 @@ impl Connection {
     /// MUST also send a full greeting including mechanism").
     pub fn handle_handshake(&mut self, input: &[u8]) -> Result<usize, ProtocolError> {
         if let State::Failed(error) = &self.state {
-            return Err(error.clone());
+            return Err((**error).clone());
         }
         let mut rest = input;
         while !rest.is_empty() {
-            let state = mem::replace(&mut self.state, State::Failed(ProtocolError::NotReady));
-            let context = Context {
-                config: &self.config,
-                mechanism: self.mechanism.as_mut(),
-                out: &mut self.pending,
-            };
+            let Some(mechanism) = self.mechanism.as_deref_mut() else { break };
+            let state = mem::replace(&mut self.state, State::failed(ProtocolError::NotReady));
+            let context = Context { config: &self.config, mechanism, out: &mut self.pending };
             match state.handle_handshake(rest, context) {
                 Ok((state, taken)) => {
                     self.state = state;
@@ -134,6 +140,9 @@ impl Connection {
             if self.is_ready() {
                 break;
             }
+        }
+        if self.is_ready() {
+            self.mechanism.take_if(|mechanism| mechanism.is_transparent());
         }
         self.short_bytes_end = self.short_bytes_end();
         Ok(input.len() - rest.len())
@@ -187,7 +196,11 @@ impl Connection {
     pub fn open(&mut self, sealed: &[u8], out: &mut Vec<u8>) -> Result<Opened, ProtocolError> {
         self.check_ready()?;
         let start = out.len();
-        let flags = self.mechanism.open(sealed, out).map_err(|error| self.fail(error))?;
+        let opened = match &mut self.mechanism {
+            Some(mechanism) => mechanism.open(sealed, out),
+            None => Err(ProtocolError::Unauthentic),
+        };
+        let flags = opened.map_err(|error| self.fail(error))?;
         frame::check_flags(flags).map_err(|error| self.fail(error))?;
         if flags & frame::COMMAND == 0 {
             return Ok(Opened::Message { more: flags & frame::MORE != 0 });
@@ -198,6 +211,15 @@ impl Connection {
     }
 
     // Mutators.
+
+    /// Hands over what is known of the other end, for a caller who keeps it elsewhere: a connection
+    /// at rest is small. What the connection itself needs of it stays.
+    pub fn take_peer(&mut self) -> Option<Peer> {
+        match &mut self.state {
+            State::Ready(ready) => ready.peer.take().map(|peer| *peer),
+            _ => None,
+        }
+    }
 
     /// Appends a PING, and says whether it did: not before the connection is ready, and not for a
     /// peer of ZMTP 3.0, which does not know it.
@@ -259,10 +281,10 @@ impl Connection {
             if self.frames_v1() {
                 frame_v1::append_header(more, body.len(), out);
                 out.extend_from_slice(body);
-            } else if self.mechanism.is_transparent() {
-                frame::append(flags, &[body], out);
+            } else if let Some(mechanism) = self.sealing() {
+                mechanism.seal(flags, body, out);
             } else {
-                self.mechanism.seal(flags, body, out);
+                frame::append(flags, &[body], out);
             }
         }
     }
@@ -302,7 +324,7 @@ impl Connection {
         frame::check_flags(flags)?;
         let Some(header) = frame::parse_header(input) else { return Ok(Decoded::Incomplete) };
         // A mechanism may wrap messages in commands: then only the message's limit counts here.
-        let is_command = header.is_command() && self.mechanism.is_transparent();
+        let is_command = header.is_command() && self.is_transparent();
         if is_command {
             state::check_command_header(&header, &self.config)?;
         } else {
@@ -327,7 +349,7 @@ impl Connection {
         };
 
         let consumed = header_bytes + body.len();
-        Ok(if !self.mechanism.is_transparent() {
+        Ok(if !self.is_transparent() {
             Decoded::Sealed { body, consumed }
         } else if is_command {
             Decoded::Command { event: self.act_on_command(body)?, consumed }
@@ -376,10 +398,11 @@ impl Connection {
     }
 
     fn send_subscription(&mut self, subscribe: bool, prefix: &[u8], out: &mut Vec<u8>) -> bool {
-        let Some(peer) = self.peer().filter(|peer| peer.forwards_subscriptions) else {
+        let Some(version) =
+            self.ready().filter(|ready| ready.forwards_subscriptions).map(|ready| ready.version)
+        else {
             return false;
         };
-        let version = peer.version;
         if version == Version::V1_0 {
             frame_v1::append_header(false, 1 + prefix.len(), out);
             out.push(u8::from(subscribe));
@@ -402,27 +425,39 @@ impl Connection {
 
     /// Appends the frame that `emit` appends, sealed if the mechanism asks for it.
     fn send(&mut self, out: &mut Vec<u8>, emit: impl FnOnce(&mut Vec<u8>)) {
-        if self.mechanism.is_transparent() {
-            emit(out);
-            return;
-        }
+        let Some(mechanism) = self.sealing() else { return emit(out) };
         let mut plain = Vec::new();
         emit(&mut plain);
         if let Some(header) = frame::parse_header(&plain)
             && let Some(body) = plain.get(header.header_bytes..)
         {
-            self.mechanism.seal(header.flags & !frame::LARGE, body, out);
+            mechanism.seal(header.flags & !frame::LARGE, body, out);
         }
     }
 
-    fn peer_version(&self) -> Option<Version> {
-        self.peer().map(|peer| peer.version)
+    /// The mechanism, if it protects frames.
+    fn sealing(&mut self) -> Option<&mut dyn Mechanism> {
+        match &mut self.mechanism {
+            Some(mechanism) if !mechanism.is_transparent() => Some(mechanism.as_mut()),
+            _ => None,
+        }
+    }
+
+    fn is_transparent(&self) -> bool {
+        self.mechanism.as_ref().is_none_or(|mechanism| mechanism.is_transparent())
+    }
+
+    fn ready(&self) -> Option<&Ready> {
+        match &self.state {
+            State::Ready(ready) => Some(ready),
+            _ => None,
+        }
     }
 
     fn check_ready(&self) -> Result<(), ProtocolError> {
         match &self.state {
             State::Ready(_) => Ok(()),
-            State::Failed(error) => Err(error.clone()),
+            State::Failed(error) => Err((**error).clone()),
             _ => Err(ProtocolError::NotReady),
         }
     }
@@ -437,7 +472,7 @@ impl Connection {
     }
 
     fn short_bytes_end(&self) -> usize {
-        if !self.is_ready() || !self.mechanism.is_transparent() || self.frames_v1() {
+        if !self.is_ready() || !self.is_transparent() || self.frames_v1() {
             return 0;
         }
         let bytes_max = self.config.limits.message_bytes_max.unwrap_or(u64::MAX);
@@ -446,7 +481,7 @@ impl Connection {
 
     fn fail(&mut self, error: ProtocolError) -> ProtocolError {
         self.short_bytes_end = 0;
-        self.state = State::Failed(error.clone());
+        self.state = State::failed(error.clone());
         error
     }
 }

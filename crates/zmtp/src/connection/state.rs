@@ -35,15 +35,17 @@ use crate::{ProtocolError, SocketType};
 ///
 /// "Traffic" includes errors: the first one that a frame causes ends in Failed. A transition
 /// consumes the state it starts from; Failed is what remains when it does not complete.
+///
+/// What only a handshake needs is boxed: connections are at rest for most of their time.
 #[derive(Debug)]
 pub(super) enum State {
-    ExpectSignature(Received),
-    ExpectRevision(Received),
-    ExpectGreeting(Received),
-    ExpectReady(Handshake),
-    ExpectIdentity(OldPeer),
-    Ready(Box<Peer>),
-    Failed(ProtocolError),
+    ExpectSignature(Box<Received>),
+    ExpectRevision(Box<Received>),
+    ExpectGreeting(Box<Received>),
+    ExpectReady(Box<Handshake>),
+    ExpectIdentity(Box<OldPeer>),
+    Ready(Ready),
+    Failed(Box<ProtocolError>),
 }
 
 /// As much of a greeting as has arrived.
@@ -63,6 +65,14 @@ pub(super) struct Handshake {
     partial: Vec<u8>,
 }
 
+/// The other end, as far as traffic depends on it; the rest until somebody takes it.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub version: Version,
+    pub forwards_subscriptions: bool,
+    pub peer: Option<Box<Peer>>,
+}
+
 /// What a transition works on, beside the state.
 pub(super) struct Context<'a> {
     pub config: &'a Config,
@@ -74,7 +84,19 @@ pub(super) struct Context<'a> {
 impl State {
     pub fn start(context: Context<'_>) -> State {
         context.out.extend(context.greeting().iter().take(SIGNATURE_BYTES));
-        State::ExpectSignature(Received { octets: [0; GREETING_BYTES], length: 0 })
+        State::ExpectSignature(Box::new(Received { octets: [0; GREETING_BYTES], length: 0 }))
+    }
+
+    pub fn failed(error: ProtocolError) -> State {
+        State::Failed(Box::new(error))
+    }
+
+    fn ready(peer: Peer) -> State {
+        State::Ready(Ready {
+            version: peer.version,
+            forwards_subscriptions: peer.forwards_subscriptions,
+            peer: Some(Box::new(peer)),
+        })
     }
 
     /// Takes what the state awaits from `input`, which is not empty, as far as it is there.
@@ -99,7 +121,7 @@ impl State {
                         let (config, out) = (context.config, &mut *context.out);
                         let peer = OldPeer::without_greeting(received.octets(), config, out);
                         // An anonymous one is known by now.
-                        State::expect_identity(peer, &[], config)?.0
+                        State::expect_identity(Box::new(peer), &[], config)?.0
                     }
                     Era::Versioned | Era::Revision(_) => {
                         context.send_greeting(SIGNATURE_BYTES, REVISION_BYTES);
@@ -119,7 +141,7 @@ impl State {
                 context.check_old_peer(version)?;
                 let (config, out) = (context.config, &mut *context.out);
                 let peer = OldPeer::with_greeting(version, config, out);
-                Ok((State::ExpectIdentity(peer), taken))
+                Ok((State::ExpectIdentity(Box::new(peer)), taken))
             }
             State::ExpectGreeting(mut received) => {
                 let taken = received.take(input, GREETING_BYTES);
@@ -142,7 +164,7 @@ impl State {
                     metadata: None,
                     partial: Vec::new(),
                 };
-                Ok((State::ExpectReady(handshake), taken))
+                Ok((State::ExpectReady(Box::new(handshake)), taken))
             }
             State::ExpectReady(mut handshake) => {
                 let (taken, complete) = handshake.take(input, context.config)?;
@@ -150,7 +172,7 @@ impl State {
                     handshake.handle_frame(&mut context)?;
                 }
                 let state = if complete && context.mechanism.is_done() {
-                    State::Ready(Box::new(handshake.finish(context.config)?))
+                    State::ready(handshake.finish(context.config)?)
                 } else {
                     State::ExpectReady(handshake)
                 };
@@ -162,16 +184,13 @@ impl State {
     }
 
     fn expect_identity(
-        mut peer: OldPeer,
+        mut peer: Box<OldPeer>,
         input: &[u8],
         config: &Config,
     ) -> Result<(State, usize), ProtocolError> {
         let (taken, complete) = peer.take(input, config)?;
-        let state = if complete {
-            State::Ready(Box::new(peer.finish()?))
-        } else {
-            State::ExpectIdentity(peer)
-        };
+        let state =
+            if complete { State::ready(peer.finish()?) } else { State::ExpectIdentity(peer) };
         Ok((state, taken))
     }
 }
