@@ -20,11 +20,12 @@
 //! - Chunks start small and grow only while the reader lags; an idle arena holds one chunk, which
 //!   [`ArenaReader::trim`] takes back, and one that was never written to holds none.
 
+use super::both::{Both, Shareable};
 use super::credit::{Credit, Refund, Spender};
 use super::pool::{self, Chunk, Class, RECORD_BYTES_MAX};
 use crate::Message;
 use crate::block::copy_short;
-use crate::sync::{Arc, AtomicPtr, AtomicU64, Line, Ordering, UnsafeCell, mutate};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, Line, Ordering, UnsafeCell, mutate};
 use std::io::IoSlice;
 use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop, MaybeUninit};
@@ -59,11 +60,12 @@ const SPARE: Ordering = mutate!("arena_spare_relaxed", Ordering::Relaxed, Orderi
 
 /// An arena for at most `hwm` messages (0: no bound).
 pub(crate) fn arena(hwm: u32) -> (ArenaWriter, ArenaReader) {
-    let shared = Arc::new(Shared {
+    let (shared, readers) = Both::new(Shared {
         writer: Line(WriterLine {
             published: AtomicU64::new(0),
             messages: AtomicU64::new(0),
             externals: AtomicU64::new(0),
+            alone: AtomicBool::new(false),
             first: UnsafeCell::new(ptr::null_mut()),
         }),
         reader: Line(ReaderLine {
@@ -74,7 +76,7 @@ pub(crate) fn arena(hwm: u32) -> (ArenaWriter, ArenaReader) {
         }),
     });
     let writer = ArenaWriter {
-        shared: shared.clone(),
+        shared,
         tail: Cursor::at(0),
         capacity: 0,
         published: Cursor::at(0),
@@ -83,7 +85,7 @@ pub(crate) fn arena(hwm: u32) -> (ArenaWriter, ArenaReader) {
         spender: Spender::new(hwm),
     };
     let reader = ArenaReader {
-        shared,
+        shared: readers,
         oldest: ptr::null_mut(),
         released: Cursor::at(0),
         written: Cursor::at(0),
@@ -97,7 +99,7 @@ pub(crate) fn arena(hwm: u32) -> (ArenaWriter, ArenaReader) {
 
 /// The socket's end.
 pub(crate) struct ArenaWriter {
-    shared: Arc<Shared>,
+    shared: Both<Shared>,
     /// Where the next record goes.
     tail: Cursor,
     /// Of `tail`'s chunk.
@@ -112,7 +114,7 @@ pub(crate) struct ArenaWriter {
 
 /// The connection's end.
 pub(crate) struct ArenaReader {
-    shared: Arc<Shared>,
+    shared: Both<Shared>,
     /// The first chunk that has not been given back.
     oldest: *mut Chunk,
     /// The first incomplete message.
@@ -138,7 +140,7 @@ pub(crate) struct Advanced {
 }
 
 // SAFETY: each end owns its side of the chunks, whose contents are `Send` and change sides by
-// Release and Acquire; both ends hold the `Arc` that keeps them alive.
+// Release and Acquire; both ends hold the `Both` that keeps them alive.
 unsafe impl Send for ArenaWriter {}
 // SAFETY: as above.
 unsafe impl Send for ArenaReader {}
@@ -157,6 +159,8 @@ struct WriterLine {
     /// `published`, counted in messages, and in bodies by reference. Stored before it.
     messages: AtomicU64,
     externals: AtomicU64,
+    /// Here for the room that there is.
+    alone: AtomicBool,
     /// The first chunk. Written while the writer has none, so that nothing is published that
     /// could make the reader look.
     first: UnsafeCell<*mut Chunk>,
@@ -460,7 +464,7 @@ impl ArenaReader {
     #[cfg(test)]
     pub(crate) fn trim(&mut self, writer: &mut ArenaWriter) -> bool {
         let position = self.written.position();
-        if !Arc::ptr_eq(&self.shared, &writer.shared) || writer.tail.position() != position {
+        if !self.shared.is_shared_with(&writer.shared) || writer.tail.position() != position {
             return false;
         }
         let first = self.first_chunk();
@@ -599,6 +603,12 @@ impl Drop for ArenaReader {
     }
 }
 
+impl Shareable for Shared {
+    fn is_alone(&self) -> &AtomicBool {
+        &self.writer.alone
+    }
+}
+
 impl Shared {
     #[inline]
     fn published(&self) -> u64 {
@@ -617,7 +627,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.free_spare();
-        // SAFETY: both ends are gone, and `Arc` orders what they did before this.
+        // SAFETY: both ends are gone, and `Both` orders what they did before this.
         unsafe {
             let (oldest, mut released) = self.reader.left.with(|left| *left);
             let first = self.writer.first.with(|first| *first);

@@ -8,6 +8,7 @@
 //! count messages against a high-water mark ([`credit`]).
 
 mod arena;
+mod both;
 mod credit;
 mod newest;
 mod pool;

@@ -11,10 +11,11 @@
 //! batch makes whole messages visible. A reader that finds the queue empty is marked as asleep,
 //! and the next `publish` says that it must be activated.
 
+use super::both::{Both, Shareable};
 use super::credit::{Credit, Refund, Spender};
 use crate::asymmetric;
 use crate::sync::{
-    Arc, AtomicPtr, AtomicU32, AtomicU64, Line, Ordering, UnsafeCell, fence, mutate,
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Line, Ordering, UnsafeCell, fence, mutate,
 };
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::MaybeUninit;
@@ -47,11 +48,12 @@ const SPARE: Ordering = mutate!("slots_spare_relaxed", Ordering::Relaxed, Orderi
 
 /// A queue for at most `hwm` messages (0: no bound).
 pub(crate) fn slots<T>(hwm: u32) -> (SlotWriter<T>, SlotReader<T>) {
-    let shared = Arc::new(Shared {
+    let (shared, readers) = Both::new(Shared {
         writer: Line(WriterLine {
             published: AtomicU64::new(0),
             messages: AtomicU64::new(0),
             asks: AtomicU32::new(ACTIVATION),
+            alone: AtomicBool::new(false),
             first: UnsafeCell::new(ptr::null_mut()),
         }),
         reader: Line(ReaderLine {
@@ -62,7 +64,7 @@ pub(crate) fn slots<T>(hwm: u32) -> (SlotWriter<T>, SlotReader<T>) {
         }),
     });
     let writer = SlotWriter {
-        shared: shared.clone(),
+        shared,
         tail: Cursor::at(0),
         capacity: 0,
         complete: Cursor::at(0),
@@ -70,7 +72,7 @@ pub(crate) fn slots<T>(hwm: u32) -> (SlotWriter<T>, SlotReader<T>) {
         spender: Spender::new(hwm),
     };
     let reader = SlotReader {
-        shared,
+        shared: readers,
         head: Cursor::at(0),
         ready: 0,
         wake_writer: false,
@@ -84,7 +86,7 @@ pub(crate) fn slots<T>(hwm: u32) -> (SlotWriter<T>, SlotReader<T>) {
 
 /// The end that items are put in at.
 pub(crate) struct SlotWriter<T> {
-    shared: Arc<Shared<T>>,
+    shared: Both<Shared<T>>,
     /// Where the next item goes.
     tail: Cursor<T>,
     /// Of `tail`'s chunk.
@@ -98,7 +100,7 @@ pub(crate) struct SlotWriter<T> {
 
 /// The end that items are taken from.
 pub(crate) struct SlotReader<T> {
-    shared: Arc<Shared<T>>,
+    shared: Both<Shared<T>>,
     /// The next item.
     head: Cursor<T>,
     /// Where, in `head`'s chunk, the items end that are known to be published.
@@ -113,7 +115,7 @@ pub(crate) struct SlotReader<T> {
 }
 
 // SAFETY: each end owns its side of the slots, whose items change sides by Release and Acquire;
-// both ends hold the `Arc` that keeps them alive.
+// both ends hold the `Both` that keeps them alive.
 unsafe impl<T: Send> Send for SlotWriter<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for SlotReader<T> {}
@@ -132,6 +134,8 @@ struct WriterLine<T> {
     /// What the reader asks of the writer. Here, because the writer looks at every `publish` and
     /// the reader hardly ever writes it.
     asks: AtomicU32,
+    /// Here for the room that there is.
+    alone: AtomicBool,
     /// The first chunk. Written while the writer has none, so that nothing is published that
     /// could make the reader look.
     first: UnsafeCell<*mut Chunk<T>>,
@@ -415,7 +419,7 @@ impl<T> SlotReader<T> {
     #[cfg(test)]
     pub(crate) fn trim(&mut self, writer: &mut SlotWriter<T>) -> bool {
         let index = self.head.index();
-        if !Arc::ptr_eq(&self.shared, &writer.shared) || writer.tail.index() != index {
+        if !self.shared.is_shared_with(&writer.shared) || writer.tail.index() != index {
             return false;
         }
         // The reader has not yet looked, or stands in the oldest chunk there is.
@@ -518,6 +522,12 @@ impl<T> Drop for SlotReader<T> {
     }
 }
 
+impl<T> Shareable for Shared<T> {
+    fn is_alone(&self) -> &AtomicBool {
+        &self.writer.alone
+    }
+}
+
 impl<T> Shared<T> {
     #[inline]
     fn published(&self) -> u64 {
@@ -543,7 +553,7 @@ impl<T> Shared<T> {
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         self.free_spare();
-        // SAFETY: both ends are gone, and `Arc` orders what they did before this. The writer has
+        // SAFETY: both ends are gone, and `Both` orders what they did before this. The writer has
         // published or taken back all that it had staged.
         unsafe {
             let mut head = self.reader.left.with(|left| *left);
