@@ -1,5 +1,6 @@
 //! What is known of a connection: for statistics and for events.
 
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use oxmq_zmtp::{SocketType, Version};
@@ -43,37 +44,103 @@ pub struct Peer {
 pub(crate) struct Route {
     pub(crate) endpoint: Arc<str>,
     pub(crate) bound: bool,
-    local: Option<SockAddr>,
-    remote: Option<SockAddr>,
-    peer: Option<Box<Peer>>,
+    ends: Ends,
+    peer: Option<Presented>,
+}
+
+/// Where the ends of a connection are, as far as they have addresses.
+#[derive(Clone)]
+enum Ends {
+    Nowhere,
+    V4 { local: SocketAddrV4, remote: SocketAddrV4 },
+    Other(Box<(Option<SockAddr>, Option<SockAddr>)>),
+}
+
+/// As [`Peer`]: most say little.
+#[derive(Clone)]
+struct Presented {
+    version: Option<Version>,
+    socket_type: Option<SocketType>,
+    /// The identity and the properties, unless both are empty.
+    details: Option<Box<Details>>,
+}
+
+#[derive(Clone)]
+struct Details {
+    identity: Box<[u8]>,
+    properties: Vec<(String, Vec<u8>)>,
 }
 
 impl Route {
     pub(crate) fn new(endpoint: &Arc<str>, bound: bool) -> Route {
-        Route { endpoint: endpoint.clone(), bound, local: None, remote: None, peer: None }
+        Route { endpoint: endpoint.clone(), bound, ends: Ends::Nowhere, peer: None }
     }
 
     /// With the addresses of a connection that stands.
     pub(crate) fn over(endpoint: &Arc<str>, bound: bool, fd: &Fd) -> Route {
-        Route {
-            local: sys::local_address(fd),
-            remote: sys::remote_address(fd),
-            ..Route::new(endpoint, bound)
-        }
+        let ends = Ends::new(sys::local_address(fd), sys::remote_address(fd));
+        Route { ends, ..Route::new(endpoint, bound) }
     }
 
     /// With a peer that has said who it is.
     pub(crate) fn with_peer(&self, peer: Peer) -> Route {
-        Route { peer: Some(Box::new(peer)), ..self.clone() }
+        Route { peer: Some(peer.into()), ..self.clone() }
     }
 
     pub(crate) fn to_connection(&self) -> Connection {
+        let (local, remote) = self.ends.to_text();
         Connection {
             endpoint: self.endpoint.to_string(),
             bound: self.bound,
-            local: self.local.as_ref().map(SockAddr::to_string),
-            remote: self.remote.as_ref().map(SockAddr::to_string),
-            peer: self.peer.as_deref().cloned(),
+            local,
+            remote,
+            peer: self.peer.as_ref().map(Presented::to_peer),
+        }
+    }
+}
+
+impl Ends {
+    fn new(local: Option<SockAddr>, remote: Option<SockAddr>) -> Ends {
+        match (local, remote) {
+            (None, None) => Ends::Nowhere,
+            (
+                Some(SockAddr::Tcp(SocketAddr::V4(local))),
+                Some(SockAddr::Tcp(SocketAddr::V4(remote))),
+            ) => Ends::V4 { local, remote },
+            other => Ends::Other(Box::new(other)),
+        }
+    }
+
+    fn to_text(&self) -> (Option<String>, Option<String>) {
+        let tcp = |addr: SocketAddrV4| Some(SockAddr::Tcp(addr.into()).to_string());
+        match self {
+            Ends::Nowhere => (None, None),
+            Ends::V4 { local, remote } => (tcp(*local), tcp(*remote)),
+            Ends::Other(ends) => {
+                let text = |addr: &Option<SockAddr>| addr.as_ref().map(SockAddr::to_string);
+                (text(&ends.0), text(&ends.1))
+            }
+        }
+    }
+}
+
+impl From<Peer> for Presented {
+    fn from(peer: Peer) -> Presented {
+        let Peer { identity, version, socket_type, properties } = peer;
+        let details = (!identity.is_empty() || !properties.is_empty())
+            .then(|| Box::new(Details { identity: identity.into(), properties }));
+        Presented { version, socket_type, details }
+    }
+}
+
+impl Presented {
+    fn to_peer(&self) -> Peer {
+        let details = self.details.as_deref();
+        Peer {
+            identity: details.map_or_else(Vec::new, |details| details.identity.to_vec()),
+            version: self.version,
+            socket_type: self.socket_type,
+            properties: details.map_or_else(Vec::new, |details| details.properties.clone()),
         }
     }
 }
