@@ -10,8 +10,7 @@ use parking_lot::Mutex;
 use super::{Io, KEY_LISTENER, Reactor, TimerFor};
 use crate::connection::Route;
 use crate::monitor::{EventKind, Hub, Reason};
-use crate::option::Options;
-use crate::session::Session;
+use crate::session::{Session, Settings};
 use crate::socket::core::Core;
 use crate::sys::{self, Fd, Instant, Interest, SockAddr};
 use crate::transport::filter;
@@ -41,7 +40,7 @@ pub(crate) struct Listener {
     route: Route,
     core: Weak<Core>,
     hub: Arc<Hub>,
-    options: Arc<Options>,
+    options: Arc<Settings>,
 }
 
 impl Drop for Listener {
@@ -126,7 +125,7 @@ impl Listener {
         fd: Fd,
         address: SockAddr,
         endpoint: &str,
-        options: Arc<Options>,
+        options: Arc<Settings>,
     ) -> Listener {
         let route = Route::new(&Arc::from(endpoint), true);
         let hub = core.hub.clone();

@@ -49,9 +49,8 @@ impl Watch {
 impl Inner {
     /// The handshake is done: PINGs begin, if they are wanted and the peer knows them.
     pub(super) fn start_heartbeats(&mut self) {
-        let knows_them = self.zmtp.as_ref().and_then(|zmtp| zmtp.peer());
         if let Some(interval) = interval(&self.options)
-            && knows_them.is_some_and(|peer| peer.version.has_traffic_commands())
+            && self.peer_knows_pings()
         {
             let ping_at = Some(Instant::now() + interval);
             self.heartbeat = Some(Box::new(Heartbeat { ping_at, ..Heartbeat::default() }));
@@ -61,13 +60,16 @@ impl Inner {
 
     /// Another peer has come under this one's name: it is asked for a sign of life now.
     pub(super) fn doubt(&mut self) {
-        let peer = self.zmtp.as_ref().and_then(|zmtp| zmtp.peer());
-        let knows_pings = peer.is_some_and(|peer| peer.version.has_traffic_commands());
-        if knows_pings && matches!(self.phase, Phase::Traffic(_)) {
+        if self.peer_knows_pings() && matches!(self.phase, Phase::Traffic(_)) {
             let heartbeat = self.heartbeat.get_or_insert_default();
             heartbeat.ping_at = Some(Instant::now());
             heartbeat.doubts = true;
         }
+    }
+
+    fn peer_knows_pings(&self) -> bool {
+        let version = self.zmtp.as_ref().and_then(|zmtp| zmtp.peer_version());
+        version.is_some_and(|version| version.has_traffic_commands())
     }
 
     /// The peer sent a PING.

@@ -16,15 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use oxmq_zmtp::{Config, Connection};
+use oxmq_zmtp::Connection;
 
-use super::receive_buffer::INLINE_BYTES_MAX;
 use super::transcoder::Transcoder;
 use super::{Failure, Inner, Origin, Phase, Rejection, Session, order};
 use crate::Message;
 use crate::connection::{Peer, Route};
 use crate::drive::Work;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, TcpEndpoint};
 use crate::monitor::EventKind;
 use crate::option::Options;
 use crate::reactor::Reactor;
@@ -94,7 +93,7 @@ impl Session {
             let linger_ms = self.linger_ms.load(Ordering::Relaxed);
             if let Ok(linger_ms) = u64::try_from(linger_ms) {
                 let deadline = Instant::now() + Duration::from_millis(linger_ms);
-                inner.linger_deadline = Some(deadline);
+                inner.linger_deadline = deadline;
                 reactor.set_timer(deadline, self);
             }
         }
@@ -102,16 +101,16 @@ impl Session {
 
     fn check_deadlines(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
         if let Phase::Connecting(_) = inner.phase
-            && inner.connect_deadline.is_some_and(|deadline| deadline <= Instant::now())
+            && is_over(inner.connect_deadline)
         {
             let after = Duration::from_millis(inner.options.connect_timeout.max(0) as u64);
             inner.break_off(self, Failure::NotConnected(after));
             return;
         }
-        if inner.deadline.is_none_or(|deadline| Instant::now() < deadline) {
+        if !is_over(inner.deadline) {
             return;
         }
-        inner.deadline = None;
+        inner.deadline = Instant::NEVER;
         match inner.phase {
             Phase::Offline => self.connect_now(inner, reactor),
             Phase::Connecting(_) | Phase::Handshake(_) | Phase::Draining(_) => {
@@ -125,27 +124,31 @@ impl Session {
 
     fn connect_now(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
         inner.forget_route();
-        let Origin::Connect { endpoint, addresses } = &mut inner.origin else { return };
-        if let Some(address) = addresses.pop() {
-            return self.connect_to(inner, reactor, &address);
+        // Once taken, a list that is empty keeps no room.
+        let Origin::Connect { addresses } = &mut inner.origin else { return };
+        let mut left = mem::take(addresses);
+        // Read anew for each attempt, not kept: a connection that stands has no use for it.
+        let Ok(endpoint) = inner.route.endpoint.parse::<Endpoint>() else { return };
+        if left.is_empty() {
+            match (transport::addresses(&endpoint), &endpoint) {
+                (Some(found), _) => left = found,
+                (None, Endpoint::Tcp(tcp)) => return self.look_up(inner, reactor, tcp.clone()),
+                (None, _) => {}
+            }
         }
-        match transport::addresses(endpoint) {
-            Some(found) => {
-                *addresses = found;
-                match addresses.pop() {
-                    Some(address) => self.connect_to(inner, reactor, &address),
-                    None => self.connect_later(inner, reactor),
-                }
-            }
-            None => {
-                let Endpoint::Tcp(endpoint) = endpoint.clone() else { return };
-                inner.phase = Phase::Resolving;
-                let (session, ipv6) = (self.clone(), inner.options.ipv6);
-                let found = move |found| session.set_resolved(found);
-                if !transport::resolve_elsewhere(endpoint, ipv6, found) {
-                    self.connect_later(inner, reactor);
-                }
-            }
+        let Some(address) = left.pop() else { return self.connect_later(inner, reactor) };
+        if !left.is_empty() {
+            inner.origin = Origin::Connect { addresses: left };
+        }
+        self.connect_to(inner, reactor, &endpoint, &address);
+    }
+
+    fn look_up(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor, name: TcpEndpoint) {
+        inner.phase = Phase::Resolving;
+        let (session, ipv6) = (self.clone(), inner.options.ipv6);
+        let found = move |found| session.set_resolved(found);
+        if !transport::resolve_elsewhere(name, ipv6, found) {
+            self.connect_later(inner, reactor);
         }
     }
 
@@ -154,8 +157,8 @@ impl Session {
             return;
         }
         inner.phase = Phase::Offline;
-        let found = self.resolved.lock().take();
-        let Origin::Connect { addresses, .. } = &mut inner.origin else { return };
+        let found = self.asides.lock().as_mut().and_then(|asides| asides.resolved.take());
+        let Origin::Connect { addresses } = &mut inner.origin else { return };
         let mut error = io::ErrorKind::NotFound.into();
         match found {
             // All are tried, the first one first.
@@ -171,8 +174,13 @@ impl Session {
         }
     }
 
-    fn connect_to(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor, address: &SockAddr) {
-        let Origin::Connect { endpoint, .. } = &inner.origin else { return };
+    fn connect_to(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        reactor: &mut Reactor,
+        endpoint: &Endpoint,
+        address: &SockAddr,
+    ) {
         let options = &inner.options;
         let source = transport::source(endpoint, address, options.ipv6);
         let connected = source.and_then(|source| {
@@ -196,7 +204,7 @@ impl Session {
 
     fn connect_later(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {
         inner.phase = Phase::Offline;
-        let Origin::Connect { addresses, .. } = &inner.origin else { return };
+        let Origin::Connect { addresses } = &inner.origin else { return };
         let left = inner.closing && inner.options.reconnect_stop & STOP_AFTER_DISCONNECT != 0;
         let delay = if addresses.is_empty() {
             match reconnect_delay(&inner.options, inner.attempts) {
@@ -221,7 +229,7 @@ impl Session {
 
     fn set_deadline(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor, after: Duration) {
         let deadline = Instant::now() + after;
-        inner.deadline = Some(deadline);
+        inner.deadline = deadline;
         reactor.set_timer(deadline, self);
     }
 
@@ -237,21 +245,17 @@ impl Session {
             return;
         }
         inner.interest = interest;
-        let mut config = Config::new(self.kind);
-        config.identity = inner.options.routing_id.clone();
-        config.metadata = crate::option::properties(&inner.options.metadata).unwrap_or_default();
-        config.limits.inline_bytes_max = INLINE_BYTES_MAX;
-        config.limits.message_bytes_max = u64::try_from(inner.options.maxmsgsize).ok();
-        inner.zmtp = Some(Box::new(Connection::new(config)));
+        let protocol = inner.options.protocol(self.kind);
+        inner.zmtp = Some(Box::new(Connection::new(protocol)));
         if let Ok(handshake_ms @ 1..) = u64::try_from(inner.options.handshake_ivl) {
             self.set_deadline(inner, reactor, Duration::from_millis(handshake_ms));
         }
-        inner.connect_deadline = None;
+        inner.connect_deadline = Instant::NEVER;
         if let Phase::Connecting(_) = inner.phase
             && let Ok(connect_ms @ 1..) = u64::try_from(inner.options.connect_timeout)
         {
             let deadline = Instant::now() + Duration::from_millis(connect_ms);
-            inner.connect_deadline = Some(deadline);
+            inner.connect_deadline = deadline;
             reactor.set_timer(deadline, self);
         }
     }
@@ -261,16 +265,16 @@ impl Session {
         let Some(zmtp) = &mut inner.zmtp else { return Ok(false) };
         let taken = zmtp.handle_handshake(inner.received.bytes()).map_err(Failure::Protocol)?;
         let frames_v1 = zmtp.frames_v1();
-        let peer = zmtp.peer().map(|peer| {
-            let identity = peer.identity.clone();
-            let (version, socket_type) = (Some(peer.version), peer.socket_type);
-            let properties = application_properties(&peer.metadata);
-            (Peer { identity, version, socket_type, properties }, peer.forwards_subscriptions)
-        });
+        let peer = zmtp.take_peer();
         inner.received.consume(taken);
-        let Some((peer, forwards_subscriptions)) = peer else { return Ok(false) };
-        let identity = peer.identity.clone();
-        inner.route = Arc::new(inner.route.with_peer(peer));
+        let Some(peer) = peer else { return Ok(false) };
+        let (forwards_subscriptions, identity) = (peer.forwards_subscriptions, peer.identity);
+        inner.route = Arc::new(inner.route.with_peer(Peer {
+            identity: identity.clone(),
+            version: Some(peer.version),
+            socket_type: peer.socket_type,
+            properties: application_properties(peer.metadata),
+        }));
         let (route, pipe) = (&inner.route, self.pipe());
         let core = self.core.upgrade();
         match inner.origin {
@@ -304,7 +308,7 @@ impl Session {
             zmtp.seal(false, &inner.options.hello_msg, &mut inner.control);
         }
         inner.start_heartbeats();
-        inner.deadline = None;
+        inner.deadline = Instant::NEVER;
         inner.attempts = 0;
         if let Phase::Handshake(fd) = mem::replace(&mut inner.phase, Phase::Offline) {
             inner.phase = Phase::Traffic(fd);
@@ -333,7 +337,7 @@ impl Session {
         }
         // Closes the descriptor.
         inner.phase = Phase::Offline;
-        inner.deadline = None;
+        inner.deadline = Instant::NEVER;
         inner.zmtp = None;
         inner.control = Vec::new();
         inner.control_sent = 0;
@@ -423,7 +427,7 @@ impl Session {
         if !inner.closing {
             return;
         }
-        let given_up = inner.linger_deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let given_up = is_over(inner.linger_deadline);
         let unsent = inner.has_unsent();
         match &inner.phase {
             Phase::Traffic(_) if inner.is_flushed() => {
@@ -450,7 +454,7 @@ impl Session {
             self.group.forget(fd);
         }
         inner.phase = Phase::Ended;
-        inner.deadline = None;
+        inner.deadline = Instant::NEVER;
         inner.zmtp = None;
         inner.transcoder = None;
         inner.heartbeat = None;
@@ -482,12 +486,21 @@ impl Session {
     }
 }
 
+/// Looks at the clock only where there is a deadline.
+fn is_over(deadline: Instant) -> bool {
+    deadline != Instant::NEVER && deadline <= Instant::now()
+}
+
 /// Those of a peer's properties that its application gave it.
-fn application_properties(metadata: &[(Vec<u8>, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
-    let properties = metadata.iter().filter(|(name, _)| name.starts_with(b"X-"));
+fn application_properties(metadata: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
+    // Not collected in place, which would keep the room of those that are left out.
+    let mut properties = Vec::new();
+    for (name, value) in metadata {
+        if name.starts_with(b"X-") {
+            properties.push((String::from_utf8_lossy(&name).into_owned(), value));
+        }
+    }
     properties
-        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.clone()))
-        .collect()
 }
 
 /// RECONNECT_STOP.

@@ -9,6 +9,7 @@ mod lifecycle;
 mod losses;
 mod pump;
 mod receive_buffer;
+mod settings;
 mod telling;
 mod transcoder;
 
@@ -26,19 +27,19 @@ use parking_lot::Mutex;
 use crate::connection::Route;
 use crate::context::ContextCore;
 use crate::drive::{DriveState, Work};
-use crate::endpoint::Endpoint;
 use crate::monitor::Hub;
-use crate::option::Options;
 use crate::pipe::{ArenaReader, ArenaWriter, NewestReader, NewestWriter, SlotWriter};
 use crate::reactor::{Group, Io};
 use crate::socket::core::Core;
 use crate::socket::pipes::{Account, PipeId};
-use crate::sys::{Fd, Instant, Interest};
+use crate::sys::{Fd, Instant, Interest, SockAddr};
 use crate::{Message, SocketType};
 
 use heartbeat::Heartbeat;
 use receive_buffer::ReceiveBuffer;
 use transcoder::Transcoder;
+
+pub(crate) use settings::Settings;
 
 /// The most that one write takes from the arena. Arbitrary; a socket buffer holds a few of these.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -64,11 +65,19 @@ pub(crate) struct Session {
     late_writes: AtomicU32,
     /// The kernel's buffer is full. A hint.
     blocked: AtomicBool,
-    /// Subscriptions to be sent, in order; outside the arena, since they never count against HWM.
-    subscriptions: Mutex<Vec<(bool, Vec<u8>)>>,
-    resolved: Mutex<Option<io::Result<Vec<SocketAddr>>>>,
+    /// `None` while there is nothing in it.
+    asides: Mutex<Option<Box<Asides>>>,
     /// Touched only by whoever holds `drive`.
     inner: UnsafeCell<Inner>,
+}
+
+/// What other threads leave with a session for its driver.
+#[derive(Default)]
+struct Asides {
+    /// Subscriptions to be sent, in order; outside the arena, since they never count against HWM.
+    subscriptions: Vec<(bool, Vec<u8>)>,
+    /// What looking up the name of the endpoint came to.
+    resolved: Option<io::Result<Vec<SocketAddr>>>,
 }
 
 // SAFETY: `inner` is reached only through `Session::try_hold`, which gives it to one thread at a
@@ -92,8 +101,7 @@ pub(crate) struct Inner {
     origin: Origin,
     /// Its present connection, or its last one.
     route: Arc<Route>,
-    /// As they were when the endpoint was bound or connected; shared by its connections.
-    options: Arc<Options>,
+    options: Arc<Settings>,
     zmtp: Option<Box<Connection>>,
     out: Option<ArenaReader>,
     input: Option<SlotWriter<Message>>,
@@ -112,11 +120,11 @@ pub(crate) struct Inner {
     subscription_bytes: usize,
     /// What the epoll watches the descriptor for.
     interest: Interest,
-    /// When the present phase has lasted too long (or, offline, long enough).
-    deadline: Option<Instant>,
+    /// When the present phase has lasted too long (or, offline, long enough), or `NEVER`.
+    deadline: Instant,
     /// When connecting has lasted too long.
-    connect_deadline: Option<Instant>,
-    linger_deadline: Option<Instant>,
+    connect_deadline: Instant,
+    linger_deadline: Instant,
     heartbeat: Option<Box<Heartbeat>>,
     /// The I/O thread has a timer to set.
     wants_attention: bool,
@@ -172,8 +180,9 @@ enum Phase {
 
 /// How a session came about.
 enum Origin {
-    /// By `connect`: it tries again for ever, and its pipe outlives its connections.
-    Connect { endpoint: Endpoint, addresses: Vec<crate::sys::SockAddr> },
+    /// By `connect`: it tries again for ever, and its pipe outlives its connections. The addresses
+    /// are those still to be tried, the last one first.
+    Connect { addresses: Vec<SockAddr> },
     /// By `bind`: pipe and session end with the connection.
     Accepted,
 }
@@ -245,12 +254,11 @@ impl Session {
     pub(crate) fn connect(
         core: &Arc<Core>,
         group: Arc<Group>,
-        endpoint: Endpoint,
         route: Arc<Route>,
-        options: Arc<Options>,
+        options: Arc<Settings>,
         ends: Ends,
     ) -> Arc<Session> {
-        let origin = Origin::Connect { endpoint, addresses: Vec::new() };
+        let origin = Origin::Connect { addresses: Vec::new() };
         Session::new(core, group, (origin, route, Phase::Offline), options, Some(ends))
     }
 
@@ -260,7 +268,7 @@ impl Session {
         group: Arc<Group>,
         fd: Fd,
         route: Arc<Route>,
-        options: Arc<Options>,
+        options: Arc<Settings>,
     ) -> Arc<Session> {
         Session::new(core, group, (Origin::Accepted, route, Phase::Handshake(fd)), options, None)
     }
@@ -269,7 +277,7 @@ impl Session {
         core: &Arc<Core>,
         group: Arc<Group>,
         (origin, route, phase): (Origin, Arc<Route>, Phase),
-        options: Arc<Options>,
+        options: Arc<Settings>,
         ends: Option<Ends>,
     ) -> Arc<Session> {
         let (out, input, conflation) = match ends {
@@ -294,8 +302,7 @@ impl Session {
                 late: AtomicBool::new(false),
                 late_writes: AtomicU32::new(0),
                 blocked: AtomicBool::new(false),
-                subscriptions: Mutex::new(Vec::new()),
-                resolved: Mutex::new(None),
+                asides: Mutex::new(None),
                 inner: UnsafeCell::new(Inner {
                     phase,
                     origin,
@@ -314,9 +321,9 @@ impl Session {
                     in_multipart: false,
                     subscription_bytes: 0,
                     interest: Interest::NONE,
-                    deadline: None,
-                    connect_deadline: None,
-                    linger_deadline: None,
+                    deadline: Instant::NEVER,
+                    connect_deadline: Instant::NEVER,
+                    linger_deadline: Instant::NEVER,
                     heartbeat: None,
                     wants_attention: false,
                     heard: 0,
@@ -386,12 +393,16 @@ impl Session {
 
     /// Queues a subscription; called under the socket's lock. True: ask for a drive.
     pub(crate) fn queue_subscription(&self, add: bool, prefix: &[u8]) -> bool {
-        self.subscriptions.lock().push((add, prefix.to_vec()));
+        let mut asides = self.asides.lock();
+        asides.get_or_insert_default().subscriptions.push((add, prefix.to_vec()));
+        drop(asides);
         self.drive.request(Work::WRITE)
     }
 
     pub(crate) fn forget_subscriptions(&self) {
-        self.subscriptions.lock().clear();
+        if let Some(asides) = &mut *self.asides.lock() {
+            asides.subscriptions.clear();
+        }
     }
 
     /// Starts the session's life.
@@ -420,7 +431,7 @@ impl Session {
 
     /// The addresses of the endpoint's name are known.
     fn set_resolved(self: &Arc<Self>, result: io::Result<Vec<SocketAddr>>) {
-        *self.resolved.lock() = Some(result);
+        self.asides.lock().get_or_insert_default().resolved = Some(result);
         self.orders.fetch_or(order::RESOLVED, Ordering::Release);
         self.start();
     }

@@ -366,8 +366,9 @@ impl Session {
         let Some(zmtp) = &mut inner.zmtp else { return };
         zmtp.poll_transmit(&mut inner.control);
         if matches!(inner.phase, Phase::Traffic(_)) {
-            let mut subscriptions = self.subscriptions.lock();
-            for (add, prefix) in subscriptions.drain(..) {
+            // In this phase no name is being looked up.
+            let Some(asides) = self.asides.lock().take() else { return };
+            for (add, prefix) in asides.subscriptions {
                 if add {
                     zmtp.subscribe(&prefix, &mut inner.control);
                 } else {

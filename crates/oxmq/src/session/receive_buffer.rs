@@ -2,7 +2,7 @@
 //! connection only while bytes wait in it.
 
 use std::cell::RefCell;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 
 /// `Limits::inline_bytes_max` of the protocol: a longer body is collected in a buffer of its own.
 pub(super) const INLINE_BYTES_MAX: usize = 8192;
@@ -15,96 +15,129 @@ const CAPACITY: usize = READ_BYTES + INLINE_BYTES_MAX + 64;
 const PARKED_BYTES_MAX: usize = INLINE_BYTES_MAX + 64;
 
 thread_local! {
-    static SPARE: RefCell<Option<Box<[MaybeUninit<u8>]>>> = const { RefCell::new(None) };
+    static SPARE: RefCell<Option<Box<Buffer>>> = const { RefCell::new(None) };
 }
 
 /// Bytes read and not yet decoded.
-#[derive(Default)]
-pub(super) struct ReceiveBuffer {
-    buffer: Option<Box<[MaybeUninit<u8>]>>,
+pub(super) enum ReceiveBuffer {
+    /// Few, or none.
+    Parked(Box<[u8]>),
+    /// In a buffer that is this connection's for the time being.
+    Held(Box<Buffer>),
+}
+
+pub(super) struct Buffer {
+    /// Where the bytes that wait begin and end.
     start: usize,
     end: usize,
-    parked: Box<[u8]>,
+    bytes: [MaybeUninit<u8>; CAPACITY],
+}
+
+impl Default for ReceiveBuffer {
+    fn default() -> ReceiveBuffer {
+        ReceiveBuffer::Parked(Box::default())
+    }
 }
 
 impl ReceiveBuffer {
     pub(super) fn is_empty(&self) -> bool {
-        self.start == self.end && self.parked.is_empty()
+        self.bytes().is_empty()
     }
 
     /// The bytes waiting.
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        match &self.buffer {
-            // SAFETY: everything below `end` was filled by `filled` or copied by `unpark`.
-            Some(buffer) => unsafe {
-                std::slice::from_raw_parts(
-                    buffer.as_ptr().cast::<u8>().add(self.start),
-                    self.end - self.start,
-                )
-            },
-            None => &self.parked,
+        match self {
+            ReceiveBuffer::Held(buffer) => buffer.waiting(),
+            ReceiveBuffer::Parked(parked) => parked,
         }
     }
 
     #[inline]
     pub(super) fn consume(&mut self, bytes: usize) {
-        if self.buffer.is_none() {
-            self.unpark();
+        if let Some(buffer) = self.hold() {
+            buffer.start = (buffer.start + bytes).min(buffer.end);
         }
-        self.start = (self.start + bytes).min(self.end);
     }
 
     /// Room for one read behind the bytes waiting.
     pub(super) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
-        self.unpark();
-        let (start, end) = (self.start, self.end);
-        let Some(buffer) = &mut self.buffer else { return &mut [] };
+        let Some(Buffer { start, end, bytes }) = self.hold() else { return &mut [] };
         if start == end {
-            (self.start, self.end) = (0, 0);
-        } else if buffer.len() - end < READ_BYTES / 4 {
-            buffer.copy_within(start..end, 0);
-            (self.start, self.end) = (0, end - start);
+            (*start, *end) = (0, 0);
+        } else if CAPACITY - *end < READ_BYTES / 4 {
+            bytes.copy_within(*start..*end, 0);
+            (*start, *end) = (0, *end - *start);
         }
-        &mut buffer[self.end..]
+        &mut bytes[*end..]
     }
 
     /// `bytes` were read into the room.
     pub(super) fn filled(&mut self, bytes: usize) {
-        self.end += bytes;
+        if let ReceiveBuffer::Held(buffer) = self {
+            buffer.end += bytes;
+        }
     }
 
     /// Gives the buffer back to the thread, unless much waits in it.
     pub(super) fn settle(&mut self) {
-        let left = self.end - self.start;
-        if self.buffer.is_none() || left > PARKED_BYTES_MAX {
+        let ReceiveBuffer::Held(buffer) = self else { return };
+        let waiting = buffer.waiting();
+        if waiting.len() > PARKED_BYTES_MAX {
             return;
         }
-        if left > 0 {
-            self.parked = self.bytes().into();
+        let parked = waiting.into();
+        if let ReceiveBuffer::Held(buffer) = mem::replace(self, ReceiveBuffer::Parked(parked)) {
+            SPARE.with(|spare| *spare.borrow_mut() = Some(buffer));
         }
-        (self.start, self.end) = (0, 0);
-        let buffer = self.buffer.take();
-        SPARE.with(|spare| *spare.borrow_mut() = buffer);
     }
 
     pub(super) fn clear(&mut self) {
-        (self.start, self.end) = (0, 0);
-        self.parked = Box::default();
+        match self {
+            ReceiveBuffer::Held(buffer) => buffer.start = buffer.end,
+            ReceiveBuffer::Parked(parked) => *parked = Box::default(),
+        }
         self.settle();
     }
 
-    fn unpark(&mut self) {
-        if self.buffer.is_some() {
-            return;
+    /// The connection's buffer: if it has none, the thread's. Always there.
+    #[inline]
+    fn hold(&mut self) -> Option<&mut Buffer> {
+        if let ReceiveBuffer::Parked(parked) = self {
+            let spare = SPARE.with(|spare| spare.borrow_mut().take());
+            let mut buffer = spare.unwrap_or_else(Buffer::new);
+            for (to, from) in buffer.bytes.iter_mut().zip(parked.iter()) {
+                to.write(*from);
+            }
+            (buffer.start, buffer.end) = (0, parked.len());
+            *self = ReceiveBuffer::Held(buffer);
         }
-        let spare = SPARE.with(|spare| spare.borrow_mut().take());
-        let mut buffer = spare.unwrap_or_else(|| Box::new_uninit_slice(CAPACITY));
-        let parked = std::mem::take(&mut self.parked);
-        for (to, from) in buffer.iter_mut().zip(parked.iter()) {
-            to.write(*from);
+        match self {
+            ReceiveBuffer::Held(buffer) => Some(buffer),
+            ReceiveBuffer::Parked(_) => None,
         }
-        (self.start, self.end) = (0, parked.len());
-        self.buffer = Some(buffer);
+    }
+}
+
+impl Buffer {
+    fn new() -> Box<Buffer> {
+        let mut buffer = Box::<Buffer>::new_uninit();
+        let made = buffer.as_mut_ptr();
+        // SAFETY: the two fields that have to be initialised are.
+        unsafe {
+            (&raw mut (*made).start).write(0);
+            (&raw mut (*made).end).write(0);
+            buffer.assume_init()
+        }
+    }
+
+    #[inline]
+    fn waiting(&self) -> &[u8] {
+        // SAFETY: everything below `end` was filled, and said to be by `filled`, or copied by `hold`;
+        // `start` is not beyond it, nor `end` beyond the buffer, of which `room` gave a part.
+        unsafe {
+            let start = self.bytes.as_ptr().cast::<u8>().add(self.start);
+            std::slice::from_raw_parts(start, self.end - self.start)
+        }
     }
 }

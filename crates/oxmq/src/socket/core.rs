@@ -15,7 +15,7 @@ use crate::option::Options;
 use crate::pattern::{self, Automatic, Pattern, Refusal};
 use crate::pipe::{arena, newest, slots};
 use crate::reactor::{Group, Io, ListenerId};
-use crate::session::{Conflation, Ends, Rejection, Session};
+use crate::session::{Conflation, Ends, Rejection, Session, Settings};
 use crate::socket::after::After;
 use crate::socket::pipes::{Account, Lingering, Link, Output, PeerNews, Pipe, PipeId, Pipes};
 use crate::socket::spin::{self, Spin};
@@ -52,8 +52,8 @@ pub(crate) struct State {
     pub(crate) waiters: Waiters,
     pub(crate) options: Options,
     /// The same for connections, until an option is set.
-    pub(crate) shared_options: Option<Arc<Options>>,
-    pub(crate) endpoints: Vec<(String, Attached)>,
+    pub(crate) shared_options: Option<Arc<Settings>>,
+    pub(crate) endpoints: Vec<(Arc<str>, Attached)>,
     phase: Phase,
     /// Messages received so far.
     pub(crate) received: u64,
@@ -675,9 +675,9 @@ impl State {
     }
 
     /// The options as connections made now keep them: one copy for all.
-    pub(crate) fn shared_options(&mut self) -> Arc<Options> {
+    pub(crate) fn shared_options(&mut self) -> Arc<Settings> {
         let State { shared_options, options, .. } = self;
-        shared_options.get_or_insert_with(|| Arc::new(options.clone())).clone()
+        shared_options.get_or_insert_with(|| Arc::new(Settings::new(options.clone()))).clone()
     }
 
     /// CONNECT_ROUTING_ID, for the connect that a pipe was just made for. Refused: the name is another

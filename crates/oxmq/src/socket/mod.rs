@@ -152,10 +152,9 @@ impl Socket {
             // It may have been closed meanwhile; from here on closing finds the session.
             state.check()?;
             let route = Arc::new(Route::new(&Arc::from(endpoint), false));
-            let make =
-                |ends| Session::connect(&self.core, group, parsed, route.clone(), options, ends);
+            let make = |ends| Session::connect(&self.core, group, route.clone(), options, ends);
             let may_conflate = state.pattern.conflates();
-            state.connect_pipe(make, endpoint, &route, may_conflate)
+            state.connect_pipe(make, &route, may_conflate)
         });
         let (session, id) = connected.map_err(connect_refusal)?;
         session.set_pipe(id);
@@ -197,7 +196,7 @@ impl Socket {
         let refused = self.core.with(|state| match state.check() {
             Ok(()) => {
                 state.options.last_endpoint = endpoint.clone();
-                state.endpoints.push((endpoint.clone(), attached));
+                state.endpoints.push((endpoint.as_str().into(), attached));
                 None
             }
             Err(refusal) => Some((refusal, attached)),
@@ -219,7 +218,7 @@ impl Socket {
         let found = self.core.with(|state| {
             state.check()?;
             let mut endpoints = state.endpoints.iter();
-            let at = endpoints.position(|(held, what)| held == endpoint && is_right(what));
+            let at = endpoints.position(|(held, what)| **held == *endpoint && is_right(what));
             Ok(at.map(|at| state.endpoints.remove(at)))
         });
         match found {
@@ -578,7 +577,6 @@ impl State {
     fn connect_pipe(
         &mut self,
         make: impl FnOnce(Ends) -> Arc<Session>,
-        endpoint: &str,
         route: &Arc<Route>,
         may_conflate: bool,
     ) -> Result<(Arc<Session>, pipes::PipeId), Refusal> {
@@ -595,8 +593,8 @@ impl State {
             // One peer too many: the connection stands, and nothing is carried over it.
             self.pipes.close_output(id);
         }
-        self.options.last_endpoint = endpoint.into();
-        self.endpoints.push((endpoint.into(), Attached::Connector(id)));
+        self.options.last_endpoint = (*route.endpoint).into();
+        self.endpoints.push((route.endpoint.clone(), Attached::Connector(id)));
         self.notify(Events::OUT);
         Ok((session, id))
     }

@@ -69,6 +69,9 @@ pub(crate) use face::{
 pub(crate) struct Instant(u64);
 
 impl Instant {
+    /// After all others; as a deadline, none.
+    pub(crate) const NEVER: Instant = Instant(u64::MAX);
+
     /// This moment.
     #[inline]
     pub(crate) fn now() -> Instant {

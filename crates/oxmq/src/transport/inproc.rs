@@ -90,7 +90,7 @@ impl Inproc {
                 return Err(refusal);
             }
             if state.pattern.attach(&mut state.pipes, id) {
-                state.endpoints.push((endpoint.to_string(), Attached::InprocPipe(id)));
+                state.endpoints.push((endpoint.clone(), Attached::InprocPipe(id)));
                 state.notify(Events::OUT);
             } else {
                 state.pipes.remove(id);
