@@ -144,3 +144,41 @@ impl Presented {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::IpcAddr;
+
+    #[test]
+    fn all_that_is_known_of_a_connection_is_kept() {
+        let tcp = |text: &str| Some(SockAddr::Tcp(text.parse().unwrap()));
+        let ipc = || Some(SockAddr::Ipc(IpcAddr::parse(b"/tmp/x").unwrap()));
+        let ends = [
+            (tcp("127.0.0.1:1"), tcp("10.0.0.2:65535")),
+            (tcp("[::1]:5"), tcp("[fe80::1%3]:6")),
+            (tcp("127.0.0.1:1"), None),
+            (ipc(), None),
+            (None, None),
+        ];
+        let peers = [(&b""[..], "", None), (b"me", "", Some(Version::V1_0)), (b"", "X-A", None)];
+        for (local, remote) in ends {
+            for (identity, property, version) in peers {
+                let texts = [&local, &remote].map(|addr| addr.as_ref().map(SockAddr::to_string));
+                let peer = Peer {
+                    identity: identity.to_vec(),
+                    version,
+                    socket_type: Some(SocketType::Pull),
+                    properties: vec![(property.to_owned(), vec![1]); property.len().min(1)],
+                };
+                let ends = Ends::new(local.clone(), remote.clone());
+                let route = Route { ends, ..Route::new(&"tcp://*:1".into(), true) };
+                assert_eq!(route.to_connection().peer, None);
+                let connection = route.with_peer(peer.clone()).to_connection();
+                assert_eq!([connection.local, connection.remote], texts);
+                assert_eq!(connection.peer, Some(peer));
+                assert_eq!((&connection.endpoint[..], connection.bound), ("tcp://*:1", true));
+            }
+        }
+    }
+}

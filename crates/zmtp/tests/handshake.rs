@@ -2,7 +2,7 @@
 mod common;
 
 use common::{Driver, Seen, opening, talk};
-use oxmq_zmtp::{Config, Connection, Peer, ProtocolError, SocketType, Version};
+use oxmq_zmtp::{Config, Connection, Decoded, Peer, ProtocolError, SocketType, Version};
 
 #[test]
 fn the_greeting_leaves_in_the_pieces_of_libzmq() {
@@ -115,6 +115,28 @@ fn subscriptions_take_the_form_that_the_peer_knows() {
         assert!(driver.connection.cancel(b"A", &mut out));
         assert_eq!(out, golden);
     }
+}
+
+#[test]
+fn what_is_known_of_the_peer_may_be_taken() {
+    let config = Config::new(SocketType::Sub);
+    let mut greeting = Connection::new(config.clone());
+    assert_eq!((greeting.take_peer(), greeting.peer_version()), (None, None));
+
+    let mut connection = Driver::fed(&config, [opening(0, "PUB").as_slice()]).connection;
+    let known = connection.peer().cloned();
+    assert!(known.is_some());
+    assert_eq!(connection.take_peer(), known);
+    assert_eq!(connection.peer(), None);
+    assert_eq!(connection.take_peer(), None);
+    assert_eq!(connection.peer_version(), Some(Version { major: 3, minor: 0 }));
+    // The connection goes on, in the form that the peer knows.
+    assert!(connection.is_ready());
+    let mut out = Vec::new();
+    assert!(connection.subscribe(b"A", &mut out) && !connection.ping(0, b"", &mut out));
+    assert_eq!(out, b"\0\x02\x01A");
+    let message = Decoded::Message { more: false, body: b"x", consumed: 3 };
+    assert_eq!(connection.decode(b"\0\x01x"), Ok(message));
 }
 
 #[test]
