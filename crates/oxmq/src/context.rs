@@ -294,10 +294,7 @@ impl ContextCore {
 
     /// A socket that does not keep the context alive.
     pub(crate) fn new_core(self: &Arc<Self>, kind: SocketType) -> Result<Arc<Core>, SocketError> {
-        let pattern = pattern::new(kind).ok_or_else(|| {
-            let why = format!("sockets of type {} are not built yet", kind.name());
-            SocketError::System(io::Error::new(io::ErrorKind::Unsupported, why))
-        })?;
+        let pattern = pattern::new(kind);
         if self.is_inherited() {
             return Err(SocketError::Forked);
         }

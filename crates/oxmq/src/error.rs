@@ -37,8 +37,11 @@ pub enum SendErrorKind {
     NotSupported,
     /// The message has no part.
     Empty,
-    /// No peer has the identity that a ROUTER's message is for (ROUTER_MANDATORY).
+    /// No peer has the identity that a ROUTER's message is for (ROUTER_MANDATORY), or the routing id
+    /// that a STREAM's is for.
     HostUnreachable,
+    /// A STREAM's message (and a ROUTER's with ROUTER_RAW) is a routing id and one part of data.
+    NotAPair,
     /// The socket is another process's: this one was forked after it was made.
     Forked,
 }
@@ -259,7 +262,7 @@ impl SendErrorKind {
             // To a forked child its parent's sockets are none.
             SendErrorKind::Closed | SendErrorKind::Forked => libc::ENOTSOCK,
             SendErrorKind::NotSupported => libc::ENOTSUP,
-            SendErrorKind::Empty => libc::EINVAL,
+            SendErrorKind::Empty | SendErrorKind::NotAPair => libc::EINVAL,
             SendErrorKind::HostUnreachable => libc::EHOSTUNREACH,
         }
     }
@@ -447,6 +450,9 @@ impl fmt::Display for SendErrorKind {
             SendErrorKind::Closed => CLOSED,
             SendErrorKind::NotSupported => "sockets of this type cannot send",
             SendErrorKind::Empty => "the message has no part; expected at least one",
+            SendErrorKind::NotAPair => {
+                "the message has not two parts; expected a routing id and one part of data"
+            }
             SendErrorKind::HostUnreachable => "no peer has the identity in the first part",
             SendErrorKind::Forked => FORKED,
         })

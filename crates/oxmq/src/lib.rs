@@ -2,7 +2,8 @@
 //! patterns, over several transports.
 //!
 //! Start with [`Context`]; the socket types are [`Pair`], [`Push`], [`Pull`], [`Publisher`],
-//! [`Subscriber`], [`Request`], [`Reply`], [`Dealer`] and [`Router`], and [`Socket`] is any of them.
+//! [`Subscriber`], [`Request`], [`Reply`], [`Dealer`], [`Router`], [`XPublisher`], [`XSubscriber`] and
+//! [`Stream`], and [`Socket`] is any of them.
 
 // Under loom only the modules that it checks are compiled.
 mod asymmetric;
@@ -71,8 +72,8 @@ pub use {
     proxy::{Passed, Proxy, ProxyError, ProxyStatistics},
     socket::{
         Dealer, Events, Pair, PollItem, Poller, PollerError, PollerEvent, Publisher, Pull, Push,
-        Ready, Recv, RecvMultipart, Reply, Request, Router, Send, Socket, Subscriber, XPublisher,
-        XSubscriber, poll,
+        Ready, Recv, RecvMultipart, Reply, Request, Router, Send, Socket, Stream, Subscriber,
+        XPublisher, XSubscriber, poll,
     },
     statistics::{DropReason, Dropped, PipeStatistics, Statistics},
 };

@@ -141,6 +141,46 @@ fn router_with_mandatory_waits_for_a_peer_and_fails_without_one() {
     });
 }
 
+/// A connection that is named takes what is sent over it, or the sender waits; without one of the
+/// name there is nothing to wait for. STREAM has no inproc.
+#[test]
+fn stream_waits_for_a_connection_and_fails_without_one() {
+    let context = Context::new();
+    for place in PLACES.into_iter().filter(|place| place.transport != "inproc") {
+        let (stream, peer) =
+            (small(&context, SocketType::Stream), small(&context, SocketType::Stream));
+        let unknown = || vec![Message::from("unknown"), Message::from("text")];
+        for sent in [stream.try_send_multipart(unknown()), stream.send_multipart(unknown())] {
+            assert_eq!(sent.unwrap_err().kind(), SendErrorKind::HostUnreachable);
+        }
+        place.join(&stream, &peer);
+        let name = stream.recv_timeout(LONG).unwrap();
+        stream.recv_timeout(LONG).unwrap();
+        let message = || vec![name.clone(), Message::from(body(BODY_BYTES))];
+        let mut sent = 0;
+        stream.set(SNDTIMEO, MUTE_MS).unwrap();
+        let refused = loop {
+            match stream.send_multipart(message()) {
+                Ok(()) => sent += 1,
+                Err(error) => break error.kind(),
+            }
+            assert!(sent < FLOOD, "{place:?}");
+        };
+        assert_eq!(refused, SendErrorKind::Again);
+        assert_eq!(stream.try_send_multipart(message()).unwrap_err().kind(), refused);
+        assert_eq!(stream.try_send_multipart(unknown()).unwrap_err().errno(), libc::EHOSTUNREACH);
+        stream.set(SNDTIMEO, LONG.as_millis() as i32).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| stream.send_multipart(message()).unwrap());
+            let mut bytes = 0;
+            while bytes < (sent as usize + 1) * BODY_BYTES {
+                let mut parts = peer.recv_multipart().unwrap();
+                bytes += parts.remove(1).len();
+            }
+        });
+    }
+}
+
 #[test]
 fn pub_drops() {
     check(&Row {

@@ -335,6 +335,9 @@ options! {
     /// The name that the socket gives itself to its peers, 0 to 255 bytes, not beginning with a
     /// zero byte; a ROUTER addresses it by this name. Set it before connecting or binding.
     ///
+    /// A STREAM gives itself no name; of one that has peers, this reads as the name last made up for
+    /// one of them.
+    ///
     /// Default: empty, and each ROUTER makes a name up. A name that another peer of the same
     /// ROUTER bears gets the connection refused, for as long as that one is alive: it is sent a PING
     /// (if it speaks ZMTP 3.1), and disconnected if nothing is heard of it for HEARTBEAT_TIMEOUT, or
@@ -420,7 +423,7 @@ options! {
     /// Default: 0, it is not. Who does not expect such messages takes them for the peers' own.
     ROUTER_NOTIFY = 97, router_notify: I32(i32) = 0, Range::Int(0..=3);
 
-    /// ROUTER: the name by which the peer of the next `connect` is addressed, whatever it calls
+    /// ROUTER, STREAM: the name by which the peer of the next `connect` is addressed, whatever it calls
     /// itself; 1 to 255 bytes, not beginning with a zero byte. That one connect uses it up. Messages
     /// may be sent to it at once, and wait until it is there.
     ///
@@ -452,6 +455,20 @@ options! {
     ///
     /// Default: 0.
     TOPICS_COUNT = 116, topics_count: I32(i32) = 0, Range::ReadOnly;
+
+    /// ROUTER: whether its connections carry bytes as they are, without ØMQ's protocol, as those of a
+    /// [`Stream`](crate::Stream) do. libzmq calls it deprecated in favour of STREAM.
+    ///
+    /// Default: false. With it on, peers that speak ZMTP are not understood. Applies to endpoints bound
+    /// or connected to after it is set, and to sending at once.
+    ROUTER_RAW = 41, router_raw: Bool(bool) = false, Range::Bool;
+
+    /// STREAM, and ROUTER with ROUTER_RAW: whether the application is told of each connection that
+    /// comes, and of each that goes, by an empty message from it.
+    ///
+    /// Default: true. Without it, an application does not learn of connections before they bring
+    /// something, nor of their ends. Applies to endpoints bound or connected to after it is set.
+    STREAM_NOTIFY = 73, stream_notify: Bool(bool) = true, Range::Bool;
 
     /// XPUB: whether every subscription is received, not only the first to a prefix.
     ///

@@ -9,6 +9,7 @@ mod push;
 mod reply;
 mod request;
 mod router;
+mod stream;
 mod subscribe;
 mod xpublish;
 mod xsubscribe;
@@ -38,6 +39,8 @@ pub(crate) enum Refusal {
     Empty,
     /// No peer has the identity that the message is for.
     Unreachable,
+    /// Not a routing id and one part of data, which is what raw connections take.
+    NotAPair,
 }
 
 /// Messages that options make by themselves.
@@ -138,6 +141,21 @@ pub(crate) trait Pattern: Send {
         false
     }
 
+    /// Whether connections made with certain options are raw: bytes, without the protocol.
+    fn raw(&self) -> fn(&Options) -> bool {
+        |_| false
+    }
+
+    /// Whether each message is a routing id and one part of data, whatever follows.
+    fn sends_pairs(&self) -> bool {
+        false
+    }
+
+    /// With `sends_pairs`: closes the connection that `name` names, as an empty part of data does.
+    fn hang_up(&mut self, _pipes: &mut Pipes, _name: &mut Message) -> Result<(), Refusal> {
+        Err(Refusal::NotSupported)
+    }
+
     /// Whether CONFLATE is for sockets of this type.
     fn conflates(&self) -> bool {
         false
@@ -154,9 +172,9 @@ pub(crate) fn absent() -> Box<dyn Pattern> {
     Box::new(absent::Absent)
 }
 
-/// The rules for a socket type; `None` for one that is not built.
-pub(crate) fn new(kind: SocketType) -> Option<Box<dyn Pattern>> {
-    Some(match kind {
+/// The rules for a socket type.
+pub(crate) fn new(kind: SocketType) -> Box<dyn Pattern> {
+    match kind {
         SocketType::Pair => Box::<pair::Pair>::default(),
         SocketType::Push => Box::<push::Push>::default(),
         SocketType::Pull => Box::<pull::Pull>::default(),
@@ -168,6 +186,6 @@ pub(crate) fn new(kind: SocketType) -> Option<Box<dyn Pattern>> {
         SocketType::Router => Box::<router::Router>::default(),
         SocketType::XPub => Box::<xpublish::XPub>::default(),
         SocketType::XSub => Box::<xsubscribe::XSub>::default(),
-        _ => return None,
-    })
+        SocketType::Stream => Box::<stream::Stream>::default(),
+    }
 }

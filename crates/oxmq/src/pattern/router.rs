@@ -29,6 +29,8 @@ pub(super) struct Router {
     handover: bool,
     probes: bool,
     notify: i32,
+    /// ROUTER_RAW: its connections are those of a STREAM.
+    raw: bool,
 }
 
 enum Sending {
@@ -63,7 +65,8 @@ impl Router {
     }
 
     fn note(&mut self, pipes: &mut Pipes, pipe: PipeId, what: i32) {
-        if self.notify & what == 0 {
+        // A raw connection speaks of itself (STREAM_NOTIFY).
+        if self.raw || self.notify & what == 0 {
             return;
         }
         // As many may wait as messages of one peer: nobody has to read them.
@@ -132,7 +135,7 @@ impl Pattern for Router {
                 return false;
             }
         }
-        if self.probes {
+        if self.probes && !self.raw {
             pipes.write_alone(pipe, &mut Message::new());
         }
         self.note(pipes, pipe, NOTIFY_CONNECT);
@@ -169,9 +172,16 @@ impl Pattern for Router {
             }
             return Ok(());
         };
-        let more = part.more();
-        match sending {
-            Sending::To(pipe) => pipes.write(*pipe, part),
+        // As STREAM's: one part, whatever its sender says of others.
+        let more = part.more() && !self.raw;
+        part.set_more(more);
+        match *sending {
+            Sending::To(pipe) if self.raw && part.is_empty() => {
+                self.sending = None;
+                self.detach(pipes, pipe);
+                pipes.hang_up(pipe);
+            }
+            Sending::To(pipe) => pipes.write(pipe, part),
             Sending::Dropped => pipes.after.free(part.take()),
         }
         if !more {
@@ -207,10 +217,35 @@ impl Pattern for Router {
         self.handover = options.router_handover;
         self.probes = options.probe_router;
         self.notify = options.router_notify;
+        self.raw = options.router_raw;
         self.notices_max = match options.rcvhwm {
             0 => usize::MAX,
             rcvhwm => rcvhwm as usize,
         };
+    }
+
+    fn raw(&self) -> fn(&Options) -> bool {
+        |options| options.router_raw
+    }
+
+    fn hang_up(&mut self, pipes: &mut Pipes, name: &mut Message) -> Result<(), Refusal> {
+        let found = self.peers.find(name);
+        if found.is_none() && self.mandatory {
+            return Err(Refusal::Unreachable);
+        }
+        pipes.after.free(name.take());
+        match found {
+            Some(pipe) => {
+                self.detach(pipes, pipe);
+                pipes.hang_up(pipe);
+            }
+            None => pipes.count_dropped(PipeId::NOWHERE, DropReason::Unroutable, 1),
+        }
+        Ok(())
+    }
+
+    fn sends_pairs(&self) -> bool {
+        self.raw
     }
 
     fn held(&self) -> u64 {

@@ -89,7 +89,7 @@ impl Group {
         }
         // Acquire, and the lock in between: either `close` finds the session or this sees `closed`.
         if self.closed.load(Ordering::Acquire) {
-            session.close_orphan();
+            session.close_orphan(0);
         }
         self.io.load.fetch_add(1, Ordering::Relaxed);
         session
@@ -202,7 +202,7 @@ impl Group {
     // The end.
 
     /// The socket is closed: the I/O thread sees its connections to their end.
-    pub(crate) fn close(self: &Arc<Self>) {
+    pub(crate) fn close(self: &Arc<Self>, linger_ms: i32) {
         let mut owner = self.owner.lock();
         self.closed.store(true, Ordering::Release);
         if *owner != Owner::Io {
@@ -212,7 +212,7 @@ impl Group {
         let sessions: Vec<_> =
             self.sessions.lock().iter().filter_map(|(_, session)| session.clone()).collect();
         for session in sessions {
-            session.close_orphan();
+            session.close_orphan(linger_ms);
         }
         self.retire();
     }

@@ -88,8 +88,16 @@ impl Session {
         {
             inner.closing = true;
         }
-        if orders & order::CLOSE != 0 && !inner.closing {
+        if orders & order::HANG_UP != 0 && !inner.closing {
             inner.closing = true;
+            inner.hung_up = true;
+            inner.close_raw();
+        }
+        let closes = orders & order::CLOSE != 0 && !inner.closing;
+        if closes || (orders & order::CLOSE_ORPHAN != 0 && inner.hung_up) {
+            inner.closing = true;
+            inner.hung_up = false;
+            inner.close_raw();
             let linger_ms = self.linger_ms.load(Ordering::Relaxed);
             if let Ok(linger_ms) = u64::try_from(linger_ms) {
                 let deadline = Instant::now() + Duration::from_millis(linger_ms);
@@ -245,10 +253,12 @@ impl Session {
             return;
         }
         inner.interest = interest;
-        let protocol = inner.options.protocol(self.kind);
-        inner.zmtp = Some(Box::new(Connection::new(protocol)));
-        if let Ok(handshake_ms @ 1..) = u64::try_from(inner.options.handshake_ivl) {
-            self.set_deadline(inner, reactor, Duration::from_millis(handshake_ms));
+        if !inner.raw {
+            let protocol = inner.options.protocol(self.kind);
+            inner.zmtp = Some(Box::new(Connection::new(protocol)));
+            if let Ok(handshake_ms @ 1..) = u64::try_from(inner.options.handshake_ivl) {
+                self.set_deadline(inner, reactor, Duration::from_millis(handshake_ms));
+            }
         }
         inner.connect_deadline = Instant::NEVER;
         if let Phase::Connecting(_) = inner.phase
@@ -257,6 +267,12 @@ impl Session {
             let deadline = Instant::now() + Duration::from_millis(connect_ms);
             inner.connect_deadline = deadline;
             reactor.set_timer(deadline, self);
+        }
+        if inner.raw
+            && let Phase::Handshake(_) = inner.phase
+            && let Err(failure) = self.establish_raw(inner)
+        {
+            inner.break_off(self, failure);
         }
     }
 
@@ -268,13 +284,44 @@ impl Session {
         let peer = zmtp.take_peer();
         inner.received.consume(taken);
         let Some(peer) = peer else { return Ok(false) };
-        let (forwards_subscriptions, identity) = (peer.forwards_subscriptions, peer.identity);
-        inner.route = Arc::new(inner.route.with_peer(Peer {
-            identity: identity.clone(),
+        let forwards_subscriptions = peer.forwards_subscriptions;
+        let peer = Peer {
+            identity: peer.identity,
             version: Some(peer.version),
             socket_type: peer.socket_type,
             properties: application_properties(peer.metadata),
-        }));
+        };
+        let core = self.establish(inner, peer)?;
+        let automatic = core.as_ref().map(|core| core.automatic).unwrap_or_default();
+        if let Some(core) = core.filter(|core| core.takes_subscriptions) {
+            inner.takes_subscriptions = forwards_subscriptions;
+            if !forwards_subscriptions {
+                // Such a peer filters by itself.
+                core.peer_subscription(self.pipe(), true, b"");
+            }
+        }
+        inner.transcoder = frames_v1.then(Box::<Transcoder>::default);
+        if let Some(zmtp) = &mut inner.zmtp
+            && automatic.hello
+            && !inner.options.hello_msg.is_empty()
+        {
+            // Not in the arena: before all that waits there, and once for each connection.
+            zmtp.poll_transmit(&mut inner.control);
+            zmtp.seal(false, &inner.options.hello_msg, &mut inner.control);
+        }
+        inner.start_heartbeats();
+        self.tell(inner, || EventKind::HandshakeSucceeded);
+        Ok(true)
+    }
+
+    /// The connection has its peer, and gets its pipe. Returns the socket, unless it is gone.
+    pub(super) fn establish(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        peer: Peer,
+    ) -> Result<Option<Arc<Core>>, Failure> {
+        let identity = peer.identity.clone();
+        inner.route = Arc::new(inner.route.with_peer(peer));
         let (route, pipe) = (&inner.route, self.pipe());
         let core = self.core.upgrade();
         match inner.origin {
@@ -293,28 +340,12 @@ impl Session {
                 inner.conflation = ends.conflation;
             }
         }
-        let automatic = core.as_ref().map(|core| core.automatic).unwrap_or_default();
-        if let Some(core) = core.filter(|core| core.takes_subscriptions) {
-            inner.takes_subscriptions = forwards_subscriptions;
-            if !forwards_subscriptions {
-                // Such a peer filters by itself.
-                core.peer_subscription(self.pipe(), true, b"");
-            }
-        }
-        inner.transcoder = frames_v1.then(Box::<Transcoder>::default);
-        if automatic.hello && !inner.options.hello_msg.is_empty() {
-            // Not in the arena: before all that waits there, and once for each connection.
-            zmtp.poll_transmit(&mut inner.control);
-            zmtp.seal(false, &inner.options.hello_msg, &mut inner.control);
-        }
-        inner.start_heartbeats();
         inner.deadline = Instant::NEVER;
         inner.attempts = 0;
         if let Phase::Handshake(fd) = mem::replace(&mut inner.phase, Phase::Offline) {
             inner.phase = Phase::Traffic(fd);
         }
-        self.tell(inner, || EventKind::HandshakeSucceeded);
-        Ok(true)
+        Ok(core)
     }
 
     // Ending.
@@ -335,6 +366,7 @@ impl Session {
         {
             core.count_dropped(self.pipe(), DropReason::Torn, torn);
         }
+        self.break_raw(inner);
         // Closes the descriptor.
         inner.phase = Phase::Offline;
         inner.deadline = Instant::NEVER;

@@ -8,6 +8,7 @@ mod heartbeat;
 mod lifecycle;
 mod losses;
 mod pump;
+mod raw;
 mod receive_buffer;
 mod settings;
 mod telling;
@@ -93,6 +94,7 @@ mod order {
     pub(super) const RESOLVED: u8 = 4;
     pub(super) const CLOSE_ORPHAN: u8 = 8;
     pub(super) const DOUBT: u8 = 16;
+    pub(super) const HANG_UP: u8 = 32;
 }
 
 /// What only the driver touches.
@@ -109,7 +111,9 @@ pub(crate) struct Inner {
     /// Bytes outside the arena: handshake, PONGs, subscriptions; and how many of them are sent.
     control: Vec<u8>,
     control_sent: usize,
-    /// For a peer of ZMTP 1.0.
+    /// It carries bytes as they are: there is no `zmtp`.
+    raw: bool,
+    /// For a peer of ZMTP 1.0, and for a raw connection that stands.
     transcoder: Option<Box<Transcoder>>,
     received: ReceiveBuffer,
     large: Option<Box<LargeBody>>,
@@ -131,6 +135,8 @@ pub(crate) struct Inner {
     /// Counts the reads that brought something.
     heard: u32,
     closing: bool,
+    /// The socket has closed this connection, and not been closed itself.
+    hung_up: bool,
     /// There is no next attempt to connect.
     gives_up: bool,
     /// Attempts since the last connection that worked.
@@ -284,6 +290,7 @@ impl Session {
             Some(Ends { out, input, conflation }) => (Some(out), input, conflation),
             None => (None, None, None),
         };
+        let raw = (core.raw)(&options);
         core.context.session_started();
         core.hub.source_started();
         group.clone().insert(|key| {
@@ -328,10 +335,12 @@ impl Session {
                     wants_attention: false,
                     heard: 0,
                     closing: false,
+                    hung_up: false,
                     gives_up: false,
                     attempts: 0,
                     last_room_bytes: 0,
                     reads_large: false,
+                    raw,
                     discards_input: core.discards_input,
                     unwanted: 0,
                     account: Account { taken: 0, left: 0 },
@@ -417,8 +426,17 @@ impl Session {
         self.start();
     }
 
-    /// The socket is closed: a session that was accepted, and never had a pipe of it, ends.
-    pub(crate) fn close_orphan(self: &Arc<Self>) {
+    /// The socket has closed this one connection: what was sent over it still goes out, as long as
+    /// that takes or until the socket is closed.
+    pub(crate) fn hang_up(self: &Arc<Self>) {
+        self.orders.fetch_or(order::HANG_UP, Ordering::Release);
+        self.start();
+    }
+
+    /// The socket is closed: a session that was accepted, and never had a pipe of it, ends, and one
+    /// that it had hung up lingers no longer than others.
+    pub(crate) fn close_orphan(self: &Arc<Self>, linger_ms: i32) {
+        self.linger_ms.store(linger_ms, Ordering::Relaxed);
         self.orders.fetch_or(order::CLOSE_ORPHAN, Ordering::Release);
         self.start();
     }

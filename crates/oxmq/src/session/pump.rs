@@ -33,7 +33,7 @@ const SUBSCRIPTION_BYTES_EACH: usize = 64;
 
 /// What the decoding of the bytes at hand came to.
 #[derive(PartialEq, Eq)]
-enum Decoding {
+pub(super) enum Decoding {
     /// More bytes are needed.
     Hungry,
     /// RCVHWM is reached; the reader of the pipe will say when to go on.
@@ -83,6 +83,10 @@ impl Session {
     ) -> Result<(), Failure> {
         let Some(fd) = inner.phase.fd() else { return Ok(()) };
         sys::socket_error(fd)?;
+        if inner.raw {
+            let connected = self.connected_raw(inner)?;
+            return if connected { self.pump_stream(inner, work, garbage) } else { Ok(()) };
+        }
         self.gather_control(inner);
         match inner.write_some(garbage) {
             Ok(_) => {}
@@ -146,7 +150,7 @@ impl Session {
         {
             return Ok(Decoding::Hungry);
         }
-        let decoded = self.decode_frames(inner);
+        let decoded = if inner.raw { Ok(inner.decode_raw()) } else { self.decode_frames(inner) };
         if inner.unwanted > 0 {
             self.count_unwanted(inner);
         }
@@ -438,7 +442,7 @@ impl Inner {
     }
 
     #[inline]
-    fn has_room(&mut self) -> bool {
+    pub(super) fn has_room(&mut self) -> bool {
         self.input.as_mut().is_none_or(|input| input.has_room())
     }
 
@@ -544,7 +548,7 @@ impl Inner {
         Ok(out.advance(written - control, garbage).wake_writer)
     }
 
-    /// As `write_some`, to a peer of ZMTP 1.0: what goes outside the arena, or a part of what lies
+    /// As `write_some`, to a peer of ZMTP 1.0, or none of ZMTP at all: what goes outside the arena, or a part of what lies
     /// in it.
     #[cold]
     #[inline(never)]
@@ -564,7 +568,7 @@ impl Inner {
             return Ok(false);
         }
         let Some(out) = &mut self.out else { return Ok(false) };
-        transcoder.gather(out, &mut slices);
+        transcoder.gather(out, &mut slices, garbage);
         let written = sys::write(fd, slices.as_slices())?;
         Ok(transcoder.advance(written, out, garbage))
     }
@@ -577,6 +581,10 @@ impl Inner {
                 self.heed_reconnect_stop(&failure, false);
             }
             (Origin::Connect { .. }, Phase::Handshake(_)) => {
+                self.heed_reconnect_stop(&failure, true);
+            }
+            // As libzmq: who does not speak ZMTP has never shaken hands.
+            (Origin::Connect { .. }, Phase::Traffic(_)) if self.raw => {
                 self.heed_reconnect_stop(&failure, true);
             }
             _ => {}

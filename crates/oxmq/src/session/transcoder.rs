@@ -1,11 +1,13 @@
-//! Writing to a peer of ZMTP 1.0, whose frames are not those of the arena.
+//! Writing to a peer that does not take the arena's frames: one of ZMTP 1.0, or one that takes bytes
+//! as they are.
 //!
-//! Records are copied into frames of ZMTP 1.0, as many as one write takes well, and nothing more is
-//! taken from the arena before the kernel has them all. The arena is told of a record when its last
+//! Records are copied into frames of ZMTP 1.0, or without any frame, as many as one write takes well,
+//! and nothing more is taken from the arena before the kernel has them all. The arena is told of a record when its last
 //! byte has left, so that it counts, rewinds and returns credit as for any other peer. The body of a
 //! long record is not copied: its header alone is, then the body is written from where it lies.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use oxmq_zmtp::wire::{frame, frame_v1};
 
@@ -19,12 +21,16 @@ const STAGE_BYTES: usize = 32 * 1024;
 /// What was taken from the arena's front and is not yet wholly with the kernel.
 #[derive(Default)]
 pub(super) struct Transcoder {
-    /// Frames of ZMTP 1.0, and how many of their bytes are sent.
+    /// Bodies go without a frame.
+    raw: bool,
+    /// What goes to the kernel next, and how many of their bytes are sent.
     staged: Vec<u8>,
     sent: usize,
     records: VecDeque<Staged>,
     /// What is left of the body that follows what is staged.
     body_bytes: usize,
+    /// The writer of the pipe waits for room that was made, and was not told yet.
+    wakes_writer: bool,
 }
 
 /// A record, or the header of one.
@@ -36,15 +42,25 @@ struct Staged {
 }
 
 impl Transcoder {
+    pub(super) fn raw() -> Transcoder {
+        Transcoder { raw: true, ..Transcoder::default() }
+    }
+
     /// Whether the next byte for the kernel begins a frame.
     pub(super) fn is_idle(&self) -> bool {
         self.staged.is_empty() && self.body_bytes == 0
     }
 
     /// Appends to `slices` what is to be written next.
-    pub(super) fn gather<'a>(&'a mut self, out: &'a ArenaReader, slices: &mut IoVecs<'a>) {
+    pub(super) fn gather<'a>(
+        &'a mut self,
+        out: &'a mut ArenaReader,
+        slices: &mut IoVecs<'a>,
+        garbage: &mut Vec<Message>,
+    ) {
         if self.is_idle() {
             self.stage(out);
+            self.pass(out, garbage);
         }
         if self.staged.is_empty() {
             out.gather(slices, self.body_bytes.min(WRITE_BYTES));
@@ -65,7 +81,7 @@ impl Transcoder {
             && let Some(end) = header.frame_bytes()
             && let Some(body) = rest.get(header.header_bytes..end)
         {
-            frame_v1::append_header(header.more(), body.len(), &mut self.staged);
+            self.append_header(header.more(), body.len());
             self.staged.extend_from_slice(body);
             self.records.push_back(Staged { end: self.staged.len(), arena_bytes: end });
             rest = &rest[end..];
@@ -74,9 +90,29 @@ impl Transcoder {
             && let Some(header) = frame::parse_header(&bytes)
         {
             self.body_bytes = header.body_bytes as usize;
-            frame_v1::append_header(header.more(), self.body_bytes, &mut self.staged);
+            self.append_header(header.more(), self.body_bytes);
             let arena_bytes = header.header_bytes;
             self.records.push_back(Staged { end: self.staged.len(), arena_bytes });
+        }
+    }
+
+    fn append_header(&mut self, more: bool, body_bytes: usize) {
+        if !self.raw {
+            frame_v1::append_header(more, body_bytes, &mut self.staged);
+        }
+    }
+
+    /// Tells the arena of the records whose bytes have left; of some there is none to wait for.
+    fn pass(&mut self, out: &mut ArenaReader, garbage: &mut Vec<Message>) {
+        let mut arena_bytes = 0;
+        while let Some(record) = self.records.front()
+            && record.end <= self.sent
+        {
+            arena_bytes += record.arena_bytes;
+            self.records.pop_front();
+        }
+        if arena_bytes > 0 {
+            self.wakes_writer |= out.advance(arena_bytes, garbage).wake_writer;
         }
     }
 
@@ -88,25 +124,21 @@ impl Transcoder {
         out: &mut ArenaReader,
         garbage: &mut Vec<Message>,
     ) -> bool {
-        let mut arena_bytes = 0;
         if self.staged.is_empty() {
             self.body_bytes -= bytes;
-            arena_bytes = bytes;
+            if bytes > 0 {
+                self.wakes_writer |= out.advance(bytes, garbage).wake_writer;
+            }
         } else {
             self.sent += bytes;
-            while let Some(record) = self.records.front()
-                && record.end <= self.sent
-            {
-                arena_bytes += record.arena_bytes;
-                self.records.pop_front();
-            }
+            self.pass(out, garbage);
             if self.sent == self.staged.len() {
                 // Not cleared: a connection that is done keeps no buffer.
                 self.staged = Vec::new();
                 self.sent = 0;
             }
         }
-        arena_bytes > 0 && out.advance(arena_bytes, garbage).wake_writer
+        mem::take(&mut self.wakes_writer)
     }
 }
 
@@ -115,12 +147,18 @@ mod tests {
     use super::*;
     use crate::pipe::arena;
 
-    /// Frames `body` as a ZMTP 1.0 peer reads it.
-    fn framed(more: bool, body: &[u8]) -> Vec<u8> {
+    /// A part as its peer reads it, with the frame of ZMTP 1.0 or without any.
+    fn framed(raw: bool, more: bool, body: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
-        frame_v1::append_header(more, body.len(), &mut frame);
+        if !raw {
+            frame_v1::append_header(more, body.len(), &mut frame);
+        }
         frame.extend_from_slice(body);
         frame
+    }
+
+    fn transcoder(raw: bool) -> Transcoder {
+        if raw { Transcoder::raw() } else { Transcoder::default() }
     }
 
     fn messages() -> Vec<Vec<Vec<u8>>> {
@@ -133,7 +171,7 @@ mod tests {
     }
 
     /// Writes in steps of at most `step` bytes. After every `cut` bytes the connection breaks.
-    fn write(step: usize, cut: usize) -> (Vec<Vec<u8>>, usize) {
+    fn write(raw: bool, step: usize, cut: usize) -> (Vec<Vec<u8>>, usize) {
         let (mut writer, mut out) = arena(0);
         let mut garbage = Vec::new();
         for parts in messages() {
@@ -147,25 +185,25 @@ mod tests {
         }
         let mut connections = vec![Vec::new()];
         let mut counted = 0;
-        let mut transcoder = Transcoder::default();
+        let mut transcoder = self::transcoder(raw);
         while out.has_pending() {
             let connection = connections.last_mut().unwrap();
             if connection.len() >= cut {
                 out.rewind();
-                transcoder = Transcoder::default();
+                transcoder = self::transcoder(raw);
                 connections.push(Vec::new());
                 continue;
             }
             let queued = out.queued();
             let mut slices = IoVecs::new();
-            transcoder.gather(&out, &mut slices);
+            transcoder.gather(&mut out, &mut slices, &mut garbage);
             let mut taken = 0;
             for slice in slices.as_slices() {
                 let some = &slice[..slice.len().min(step - taken)];
                 connection.extend_from_slice(some);
                 taken += some.len();
             }
-            assert!(taken > 0);
+            assert!(taken > 0 || (raw && out.queued() < queued));
             transcoder.advance(taken, &mut out, &mut garbage);
             counted += queued - out.queued();
         }
@@ -173,29 +211,32 @@ mod tests {
         (connections, counted as usize)
     }
 
-    fn wire(message: &[Vec<u8>]) -> Vec<u8> {
+    fn wire(raw: bool, message: &[Vec<u8>]) -> Vec<u8> {
         let last = message.len() - 1;
         let parts = message.iter().enumerate();
-        parts.flat_map(|(at, part)| framed(at < last, part)).collect()
+        parts.flat_map(|(at, part)| framed(raw, at < last, part)).collect()
     }
 
     #[test]
     fn every_message_leaves_once_and_is_counted_once() {
-        let all: Vec<u8> = messages().iter().flat_map(|message| wire(message)).collect();
-        for step in [7, 1000, 31 * 1024, usize::MAX] {
-            let (connections, counted) = write(step, usize::MAX);
-            assert_eq!(connections.len(), 1);
-            assert!(connections[0] == all, "step {step}");
-            assert_eq!(counted, messages().len());
+        for raw in [false, true] {
+            let all: Vec<u8> = messages().iter().flat_map(|message| wire(raw, message)).collect();
+            for step in [7, 1000, 31 * 1024, usize::MAX] {
+                let (connections, counted) = write(raw, step, usize::MAX);
+                assert_eq!(connections.len(), 1);
+                assert!(connections[0] == all, "step {step}");
+                assert_eq!(counted, messages().len());
+            }
         }
     }
 
     /// Each connection begins with a whole message, the first that the last one did not get whole.
     #[test]
     fn a_new_connection_begins_where_the_last_one_got_no_whole_message() {
-        let messages: Vec<Vec<u8>> = messages().iter().map(|message| wire(message)).collect();
+        let messages: Vec<Vec<u8>> =
+            messages().iter().map(|message| wire(false, message)).collect();
         for (step, cut) in [(7, 250_001), (997, 333_333), (40_000, 300_000)] {
-            let (connections, counted) = write(step, cut);
+            let (connections, counted) = write(false, step, cut);
             assert!(connections.len() > 2, "{}", connections.len());
             assert_eq!(counted, messages.len());
             let mut next = messages.iter();

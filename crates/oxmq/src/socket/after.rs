@@ -19,7 +19,8 @@ pub(crate) struct After {
     turned: bool,
     kicks: Vec<Arc<Session>>,
     writes: Vec<Arc<Session>>,
-    closes: Vec<Arc<Session>>,
+    /// And whether all that was sent may go out first.
+    closes: Vec<(Arc<Session>, bool)>,
     doubts: Vec<Arc<Session>>,
     resumes: Vec<Arc<Session>>,
     peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
@@ -80,7 +81,13 @@ impl After {
     /// The connection is not wanted any more.
     pub(crate) fn close(&mut self, session: &Arc<Session>) {
         self.touched = true;
-        self.closes.push(session.clone());
+        self.closes.push((session.clone(), false));
+    }
+
+    /// The connection is not wanted any more once what was sent over it has gone out.
+    pub(crate) fn hang_up(&mut self, session: &Arc<Session>) {
+        self.touched = true;
+        self.closes.push((session.clone(), true));
     }
 
     /// The connection's peer has to show that it is alive.
@@ -144,8 +151,12 @@ impl After {
         for session in self.doubts {
             session.doubt();
         }
-        for session in self.closes {
-            session.close(0);
+        for (session, flushes) in self.closes {
+            if flushes {
+                session.hang_up();
+            } else {
+                session.close(0);
+            }
         }
         for (peer, pipe, news) in self.peers {
             if let Some(peer) = peer.upgrade() {

@@ -42,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) discards_input: bool,
     pub(crate) takes_subscriptions: bool,
     pub(crate) answers: bool,
+    /// Whether connections made with these options are raw.
+    pub(crate) raw: fn(&Options) -> bool,
     conflates: bool,
     pub(crate) automatic: Automatic,
 }
@@ -57,6 +59,8 @@ pub(crate) struct State {
     phase: Phase,
     /// Messages received so far.
     pub(crate) received: u64,
+    /// `Pattern::sends_pairs`, as of the options that were set.
+    pub(crate) sends_pairs: bool,
     /// When a send last found its connection idle. Receiving forgets it: who takes turns does
     /// not stream.
     kicked_at: Instant,
@@ -95,6 +99,7 @@ impl Core {
             discards_input: pattern.discards_input(),
             takes_subscriptions: pattern.takes_subscriptions(),
             answers: pattern.answers(),
+            raw: pattern.raw(),
             conflates: pattern.conflates(),
             automatic: pattern.automatic(),
             spin: Spin::new(),
@@ -491,7 +496,7 @@ impl Core {
             }
         }
         for group in self.groups.lock().take().unwrap_or_default() {
-            group.close();
+            group.close(linger_ms);
         }
         for route in told {
             self.tell_closed(&route);
@@ -540,6 +545,7 @@ impl Core {
 impl State {
     fn new(pattern: Box<dyn Pattern>, options: Options, phase: Phase) -> State {
         State {
+            sends_pairs: pattern.sends_pairs(),
             pattern,
             pipes: Pipes::default(),
             waiters: Waiters::default(),
@@ -573,6 +579,14 @@ impl State {
     pub(crate) fn send(&mut self, parts: &mut [Message]) -> Result<(), Refusal> {
         self.check()?;
         let Some((first, rest)) = parts.split_first_mut() else { return Err(Refusal::Empty) };
+        if self.sends_pairs {
+            match rest {
+                // However full the connection is.
+                [end] if end.is_empty() => return self.pattern.hang_up(&mut self.pipes, first),
+                [_] => {}
+                _ => return Err(Refusal::NotAPair),
+            }
+        }
         self.pattern.send(&mut self.pipes, first)?;
         for part in rest {
             self.pattern.send(&mut self.pipes, part)?;

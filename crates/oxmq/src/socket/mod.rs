@@ -41,7 +41,7 @@ pub(crate) use poll::poll_masked;
 pub use poll::{PollItem, poll};
 pub use poller::{Poller, PollerError, PollerEvent};
 pub use typed::{
-    Dealer, Pair, Publisher, Pull, Push, Reply, Request, Router, Subscriber, XPublisher,
+    Dealer, Pair, Publisher, Pull, Push, Reply, Request, Router, Stream, Subscriber, XPublisher,
     XSubscriber,
 };
 pub use waiters::Events;
@@ -85,6 +85,9 @@ impl Socket {
         let parsed: Endpoint = endpoint.parse().map_err(BindError::Endpoint)?;
         parsed.check_bind().map_err(BindError::Endpoint)?;
         self.check().map_err(bind_refusal)?;
+        if matches!(parsed, Endpoint::Inproc(_)) && self.is_raw() {
+            return Err(BindError::NotSupported { endpoint: endpoint.into() });
+        }
         let bound = match parsed {
             Endpoint::Inproc(name) => self.bind_within(endpoint, name),
             parsed => self.bind_stream(endpoint, &parsed),
@@ -134,6 +137,9 @@ impl Socket {
         parsed.check_connect().map_err(ConnectError::Endpoint)?;
         self.check().map_err(connect_refusal)?;
         if let Endpoint::Inproc(name) = &parsed {
+            if self.is_raw() {
+                return Err(ConnectError::NotSupported { endpoint: endpoint.into() });
+            }
             self.core.with(|state| state.options.last_endpoint = endpoint.into());
             let connected = self.core.context.inproc().connect(&self.core, name);
             return connected.map_err(connect_refusal);
@@ -185,6 +191,11 @@ impl Socket {
     /// What the last `bind` or `connect` came to.
     pub fn last_endpoint(&self) -> String {
         self.core.with(|state| state.options.last_endpoint.clone())
+    }
+
+    /// Whether connections made now carry bytes as they are.
+    fn is_raw(&self) -> bool {
+        self.core.with(|state| (self.core.raw)(&state.options))
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -256,6 +267,7 @@ impl Socket {
             set(&mut state.options)?;
             state.shared_options = None;
             state.pattern.configure(&state.options);
+            state.sends_pairs = state.pattern.sends_pairs();
             state.pipes.turned();
             Ok(())
         })
@@ -264,7 +276,7 @@ impl Socket {
     /// The value of an option. (In a child forked after the socket was made, its default.)
     pub fn get<T>(&self, option: Opt<T>) -> T {
         self.core.with(|state| {
-            if option.spec().range() == &Range::ReadOnly {
+            if matches!(option.spec().range(), Range::ReadOnly | Range::RoutingId) {
                 state.pattern.report(&mut state.options);
             }
             state.options.get(option)
@@ -619,6 +631,7 @@ pub(crate) fn send_refusal(refusal: Refusal) -> SendErrorKind {
         Refusal::Forked => SendErrorKind::Forked,
         Refusal::Empty => SendErrorKind::Empty,
         Refusal::Unreachable => SendErrorKind::HostUnreachable,
+        Refusal::NotAPair => SendErrorKind::NotAPair,
     }
 }
 
@@ -632,7 +645,9 @@ fn send_blocked(blocked: Blocked) -> SendErrorKind {
 
 pub(crate) fn recv_refusal(refusal: Refusal) -> RecvError {
     match refusal {
-        Refusal::Again | Refusal::Empty | Refusal::Unreachable => RecvError::Again,
+        Refusal::Again | Refusal::Empty | Refusal::Unreachable | Refusal::NotAPair => {
+            RecvError::Again
+        }
         Refusal::State(_) => RecvError::State,
         Refusal::NotSupported => RecvError::NotSupported,
         Refusal::Terminated => RecvError::Terminated,
@@ -658,7 +673,8 @@ pub(crate) fn wait_refusal(refusal: Refusal) -> WaitError {
         | Refusal::State(_)
         | Refusal::NotSupported
         | Refusal::Empty
-        | Refusal::Unreachable => WaitError::TimedOut,
+        | Refusal::Unreachable
+        | Refusal::NotAPair => WaitError::TimedOut,
     }
 }
 

@@ -578,15 +578,13 @@ impl Pipes {
 
     /// The pipe can send no more: what it had staged is forgotten.
     pub(crate) fn close_output(&mut self, id: PipeId) {
-        let slot = &mut self.slots[id.index as usize];
-        let Some(pipe) = slot.pipe.as_mut() else { return };
+        let Some(pipe) = self.get(id) else { return };
         if let Some(mut farewell) = pipe.farewell.take()
             && !pipe.input_ended
         {
             self.write_alone(id, &mut farewell);
         }
-        let slot = &mut self.slots[id.index as usize];
-        let Some(pipe) = slot.pipe.as_mut() else { return };
+        let Some(pipe) = self.get(id) else { return };
         pipe.connected = false;
         let closed = Output::Closed(pipe.sent());
         match std::mem::replace(&mut pipe.output, closed) {
@@ -619,6 +617,20 @@ impl Pipes {
         }
         if self.is_spent(id) {
             self.remove(id);
+        }
+    }
+
+    /// Ends the pipe from this side: what was sent still goes out, what was received is for nobody.
+    pub(crate) fn hang_up(&mut self, id: PipeId) {
+        let Some(waiting) = self.get(id).map(Pipe::waiting) else { return };
+        self.count_dropped(id, DropReason::Unread, waiting);
+        self.discard_input(id);
+        match self.abandon(id).map(|(pipe, arrived)| (pipe.link, arrived)) {
+            Some((Link::Session(session), _)) => self.after.hang_up(&session),
+            Some((Link::Inproc(peer, peer_pipe), arrived)) => {
+                self.after.tell(&peer, peer_pipe, PeerNews::Ended(arrived));
+            }
+            Some((Link::Unbound, _)) | None => {}
         }
     }
 

@@ -328,3 +328,93 @@ typed! {
     /// XSUB: SUB whose application sends the subscriptions, as messages, and receives unfiltered.
     XSubscriber, XSub, send recv subscribe
 }
+typed! {
+    /// STREAM: bare tcp and ipc connections, for peers that do not speak ØMQ's protocol.
+    ///
+    /// A message received is two parts: the routing id of a connection, and bytes as they came over
+    /// it, at most 8 KiB at a time and cut anywhere. An empty second part says that the connection has
+    /// come, or gone ([`STREAM_NOTIFY`](crate::option::STREAM_NOTIFY)). A message sent is the same:
+    /// bytes for a connection; an empty part closes it. Routing ids are five bytes, the first of them
+    /// zero, or what [`CONNECT_ROUTING_ID`](crate::option::CONNECT_ROUTING_ID) was; that of the
+    /// connection last made is [`ROUTING_ID`](crate::option::ROUTING_ID)'s value.
+    ///
+    /// Endpoints connected to are connected to again when the connection is lost, under the same
+    /// routing id.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::TcpStream;
+    ///
+    /// let context = oxmq::Context::new();
+    /// let server = oxmq::Stream::new(&context)?;
+    /// let endpoint = server.bind("tcp://127.0.0.1:*")?;
+    /// # let address = endpoint.trim_start_matches("tcp://").to_owned();
+    ///
+    /// let browser = std::thread::spawn(move || -> std::io::Result<String> {
+    ///     let mut connection = TcpStream::connect(address)?;
+    ///     connection.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    ///     let mut answer = String::new();
+    ///     connection.read_to_string(&mut answer)?;
+    ///     Ok(answer)
+    /// });
+    ///
+    /// let mut asked = Vec::new();
+    /// while !asked.ends_with(b"\r\n\r\n") {
+    ///     let [connection, bytes] = &server.recv_multipart()?[..] else { continue };
+    ///     asked.extend_from_slice(bytes);
+    ///     if asked.ends_with(b"\r\n\r\n") {
+    ///         server.send(&connection[..], "HTTP/1.0 200 OK\r\n\r\nHello!")?;
+    ///         server.hang_up(&connection[..])?;
+    ///     }
+    /// }
+    /// assert_eq!(browser.join().unwrap()?, "HTTP/1.0 200 OK\r\n\r\nHello!");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    Stream, Stream, recv
+}
+
+impl Stream {
+    /// Sends bytes over the connection that `routing_id` names; waits, up to SNDTIMEO, while SNDHWM
+    /// pieces wait for it already. No bytes at all close the connection, as [`Stream::hang_up`].
+    ///
+    /// # Errors
+    /// [`SendError`] holds both; its kind is `HostUnreachable` if there is no such connection.
+    pub fn send(
+        &self,
+        routing_id: impl Into<Message>,
+        bytes: impl Into<Message>,
+    ) -> Result<(), SendError> {
+        self.0.send_multipart([routing_id.into(), bytes.into()])
+    }
+
+    /// As [`Stream::send`], but never waits.
+    ///
+    /// # Errors
+    /// [`SendError`] holds both; its kind is `Again` if the connection cannot take them now.
+    pub fn try_send(
+        &self,
+        routing_id: impl Into<Message>,
+        bytes: impl Into<Message>,
+    ) -> Result<(), SendError> {
+        self.0.try_send_multipart([routing_id.into(), bytes.into()])
+    }
+
+    /// As [`Stream::send`], when the connection can take it. See [`Socket::send_async`].
+    pub fn send_async(
+        &self,
+        routing_id: impl Into<Message>,
+        bytes: impl Into<Message>,
+    ) -> Send<'_> {
+        self.0.send_async([routing_id.into(), bytes.into()])
+    }
+
+    /// Closes a connection. What was sent over it still goes out, as long as that takes, and for
+    /// LINGER once the socket is closed; what it had brought, and brings, is not received. Its end is
+    /// not told, and an endpoint that was connected to is not connected to again.
+    ///
+    /// # Errors
+    /// [`SendError`]; its kind is `HostUnreachable` if there is no such connection.
+    pub fn hang_up(&self, routing_id: impl Into<Message>) -> Result<(), SendError> {
+        self.0.try_send_multipart([routing_id.into(), Message::new()])
+    }
+}

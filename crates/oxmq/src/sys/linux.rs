@@ -317,6 +317,11 @@ pub(crate) fn socket_error(fd: &Fd) -> io::Result<()> {
     if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
 }
 
+/// Whether a descriptor that was connecting is connected.
+pub(crate) fn is_connected(fd: &Fd) -> bool {
+    peer_addr(fd).is_ok()
+}
+
 /// Whether a tcp connection has met itself: connecting to a free port of one's own machine may be
 /// given that very port to connect from, and TCP then opens simultaneously.
 pub(crate) fn is_self_connected(fd: &Fd) -> bool {

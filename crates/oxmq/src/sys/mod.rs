@@ -9,7 +9,7 @@
 //! from whatever would have made one.
 //!
 //! *Streams.* [`connect`] either is done at once or ends when the descriptor becomes writable;
-//! then [`socket_error`] says how. [`read`] and [`write`] move what they can and never block:
+//! then [`socket_error`] says how, and [`is_connected`] whether it ended at all. [`read`] and [`write`] move what they can and never block:
 //! `WouldBlock` says that nothing could be moved, `Ok(0)` from [`read`] that the peer has shut its
 //! side. [`write`] may take any part of what it is given, and never raises `SIGPIPE`.
 //! [`accept`] skips connections that died in the queue. [`local_address`] and [`remote_address`]
@@ -58,7 +58,7 @@ use sim as face;
 pub(crate) use face::{
     Epoll, EventFd, Events, Fd, IoThread, SignalMask, TimerFd, accept, adopt_listener,
     bind_to_device, connect, cpu_count, fork_generation, has_membarrier, in_forked_children,
-    interface_address, is_self_connected, listen, local_address, membarrier, pause,
+    interface_address, is_connected, is_self_connected, listen, local_address, membarrier, pause,
     peer_credentials, poll, random_u64, read, remote_address, set_buffers, set_busy_poll,
     set_keepalive, set_priority, set_retransmit_timeout, set_type_of_service, shutdown_write,
     socket_error, spawn_io, unlink_ipc, write,

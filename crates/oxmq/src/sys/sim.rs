@@ -131,6 +131,11 @@ pub(crate) fn socket_error(fd: &Fd) -> io::Result<()> {
 }
 
 /// See the real face.
+pub(crate) fn is_connected(fd: &Fd) -> bool {
+    with(|world| world.is_connected(fd.0))
+}
+
+/// See the real face.
 pub(crate) fn is_self_connected(fd: &Fd) -> bool {
     with(|world| world.is_self_connected(fd.0))
 }

@@ -19,6 +19,8 @@ pub const PULL: c_int = 7;
 pub const PUSH: c_int = 8;
 pub const XPUB: c_int = 9;
 pub const XSUB: c_int = 10;
+/// Not among [`TYPES`]: it does not speak ZMTP.
+pub const STREAM: c_int = 11;
 
 /// The types above by name.
 pub const TYPES: [(c_int, &str); 11] = [
@@ -282,6 +284,17 @@ impl LibSocket {
     /// Lets the socket see to what its I/O threads have told it.
     pub fn process(&self) {
         self.get(EVENTS);
+    }
+
+    /// ROUTING_ID, as it reads now.
+    pub fn routing_id(&self) -> Vec<u8> {
+        let mut value = [0_u8; 255];
+        let mut bytes = value.len();
+        let data = value.as_mut_ptr().cast();
+        // SAFETY: `bytes` says how much room `value` has.
+        check(unsafe { (api().zmq_getsockopt)(self.socket, ROUTING_ID, data, &mut bytes) })
+            .unwrap();
+        value[..bytes].to_vec()
     }
 
     fn get(&self, option: c_int) -> c_int {

@@ -200,6 +200,21 @@ impl RawPeer {
         self.expect(&ready(their_type, identity));
     }
 
+    /// Reads and writes do not wait from now on.
+    pub fn set_nonblocking(&self) {
+        // SAFETY: touches no memory of ours.
+        let set = unsafe { libc::fcntl(self.stream.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        assert_eq!(set, 0);
+    }
+
+    /// Whether something can be written within so long.
+    pub fn is_writable(&self, timeout: std::time::Duration) -> bool {
+        let fd = self.stream.as_raw_fd();
+        let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+        // SAFETY: one valid pollfd.
+        unsafe { libc::poll(&mut poll, 1, timeout.as_millis() as i32) > 0 }
+    }
+
     /// How many bytes the kernel holds on their way to this peer, which has a socket of the same
     /// process as its other end.
     pub fn bytes_under_way(&self) -> usize {

@@ -655,6 +655,10 @@ impl Net {
         stream.error.take().map_or(Ok(()), errno)
     }
 
+    pub(super) fn is_open(&self, id: StreamId) -> bool {
+        self.streams.get(&id).is_some_and(|stream| stream.state == State::Open)
+    }
+
     pub(super) fn meets_itself(&self, id: StreamId) -> bool {
         self.streams.get(&id).is_some_and(|stream| stream.peer == Some(id))
     }

@@ -305,6 +305,11 @@ impl World {
         result
     }
 
+    pub(super) fn is_connected(&mut self, fd: RawFd) -> bool {
+        self.begin_call();
+        self.stream(fd).is_ok_and(|id| self.net.is_open(id))
+    }
+
     pub(super) fn is_self_connected(&mut self, fd: RawFd) -> bool {
         self.begin_call();
         self.stream(fd).is_ok_and(|id| self.net.meets_itself(id))
