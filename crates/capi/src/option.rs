@@ -129,7 +129,9 @@ enum Truth {
 
 fn truth(option: c_int) -> Truth {
     match option {
-        name::IPV4ONLY | name::IPV6 | name::IMMEDIATE | name::CONFLATE => Truth::Strict,
+        name::IPV4ONLY | name::IPV6 | name::IMMEDIATE | name::CONFLATE | name::STREAM_NOTIFY => {
+            Truth::Strict
+        }
         name::INVERT_MATCHING | name::MULTICAST_LOOP | name::LOOPBACK_FASTPATH => Truth::Any,
         _ => Truth::Natural,
     }

@@ -94,7 +94,7 @@ impl Socket {
     pub fn value(&self, spec: &'static OptionSpec) -> Result<OptionValue, OptionError> {
         self.core().with(|state| {
             state.check().map_err(super::socket::option_refusal)?;
-            if spec.range() == &Range::ReadOnly {
+            if matches!(spec.range(), Range::ReadOnly | Range::RoutingId) {
                 state.pattern.report(&mut state.options);
             }
             Ok(state.options.value(spec))
