@@ -3,14 +3,18 @@
 mod chores;
 mod command;
 mod fuzz;
+mod install;
 mod packages;
 mod test;
 
 use anyhow::Result;
 use command::Invocation;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 mod flags {
+    use super::PathBuf;
+
     xflags::xflags! {
         /// The chores of this workspace.
         cmd xtask {
@@ -51,6 +55,13 @@ mod flags {
                 /// address or thread
                 required sanitizer: String
             }
+            /// Build libzmq.so.5, and install it with its headers, pkg-config and CMake files
+            cmd install {
+                /// The folder whose include and lib it goes to
+                required --prefix dir: PathBuf
+                /// Without optimisation
+                optional --debug
+            }
             /// Licences and advisories of what we depend on; needs cargo-deny
             cmd deny {}
         }
@@ -68,7 +79,7 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: flags::Xtask) -> Result<ExitCode> {
-    use flags::XtaskCmd::{Deny, Fuzz, Loom, Mutants, Sanitize, Sim, Test};
+    use flags::XtaskCmd::{Deny, Fuzz, Install, Loom, Mutants, Sanitize, Sim, Test};
     match flags.subcommand {
         Test(flags) if flags.list => {
             test::list();
@@ -86,6 +97,7 @@ fn run(flags: flags::Xtask) -> Result<ExitCode> {
         }
         Mutants(mutants) => chores::mutants(mutants.suite.as_deref()),
         Sanitize(flags) => chores::sanitize(&flags.sanitizer)?.check("the sanitizer"),
+        Install(flags) => install::install(&flags.prefix, flags.debug),
         Deny(_) => Invocation::cargo(&["deny", "check"])
             .run()?
             .check("cargo deny (cargo install cargo-deny)"),
