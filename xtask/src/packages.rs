@@ -15,6 +15,10 @@ const PACKAGES: &[Package] = &[
     Package { name: "libzmq3-dev", present: || Path::new("/usr/include/zmq.h").exists() },
     Package { name: "valgrind", present: || program("valgrind") },
     Package { name: "g++", present: || program("g++") },
+    Package { name: "cmake", present: || program("cmake") },
+    Package { name: "make", present: || program("make") },
+    Package { name: "pkg-config", present: || program("pkg-config") },
+    Package { name: "cppzmq-dev", present: || Path::new("/usr/include/zmq.hpp").exists() },
 ];
 
 /// Installs all packages that are missing.

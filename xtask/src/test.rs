@@ -1,8 +1,9 @@
 //! `cargo xtask test`: everything that must pass, and one summary.
 
-use crate::command::{Invocation, Outcome};
-use crate::{chores, fuzz, packages};
+use crate::command::{Invocation, Outcome, target_dir};
+use crate::{chores, fuzz, install, packages};
 use anyhow::{Result, ensure};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ struct Step {
 const STEPS: &[Step] = &[
     Step {
         name: "packages",
-        what: "libzmq, valgrind and g++ are there, or installed",
+        what: "libzmq, valgrind, compilers and CMake are there, or installed",
         run: packages,
     },
     Step { name: "format", what: "rustfmt has nothing to say", run: format },
@@ -30,6 +31,7 @@ const STEPS: &[Step] = &[
     Step { name: "sim", what: "simulated networks", run: sim },
     Step { name: "fuzz", what: "committed corpora, then some seconds of each target", run: fuzz },
     Step { name: "valgrind", what: "every example program, under valgrind", run: valgrind },
+    Step { name: "capi", what: "the C library as it is installed, optimised", run: capi },
     Step { name: "demo", what: "the oxmq command's demo", run: demo },
 ];
 
@@ -147,6 +149,17 @@ fn fuzz() -> Result<Outcome> {
 fn valgrind() -> Result<Outcome> {
     packages::install(&["valgrind"])?;
     chores::valgrind()
+}
+
+fn capi() -> Result<Outcome> {
+    packages::install_all()?;
+    let prefix = target_dir("capi-prefix");
+    install::install(Path::new(&prefix), false)?;
+    let outcome = Invocation::cargo(&["test", "--package", "oxmq-capi", "--no-fail-fast"])
+        .args(&["--test", "abi", "--test", "options", "--test", "programs"])
+        .env("OXMQ_PREFIX", prefix)
+        .run()?;
+    Ok(outcome.with_tests())
 }
 
 fn demo() -> Result<Outcome> {

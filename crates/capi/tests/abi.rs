@@ -105,13 +105,8 @@ impl Header<'_> {
         let mut added = all(&with);
         added.retain(|name, _| !known.contains_key(name) && !name.starts_with("__"));
         let values = self.values(&folder, &added);
-        added
-            .into_iter()
-            .map(|(name, _)| {
-                let value = values.get(&name).cloned().unwrap_or_default();
-                (name, value)
-            })
-            .collect()
+        let value = |name: &String| values.get(name).cloned().unwrap_or_default();
+        added.into_keys().map(|name| (name.clone(), value(&name))).collect()
     }
 
     /// Compiles and runs a program that prints what the macros are.
