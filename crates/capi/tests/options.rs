@@ -30,8 +30,7 @@ const DIFFERENCES: &[(c_int, c_int, &str)] = &[
 
 const FD: c_int = 14;
 const PAIR: c_int = 0;
-/// STREAM is to come.
-const XSUB: c_int = 10;
+const STREAM: c_int = 11;
 /// Beyond the last option that there is.
 const OPTIONS: std::ops::Range<c_int> = 0..140;
 
@@ -117,7 +116,7 @@ fn libraries() -> [Library; 2] {
 fn options_of_sockets() {
     let [theirs, ours] = libraries();
     let (mut found, mut differing) = (Vec::new(), BTreeSet::new());
-    for kind in PAIR..=XSUB {
+    for kind in PAIR..=STREAM {
         for room in [256, 41, 32, 8, 7, 4, 3, 0] {
             let (theirs, ours) = (theirs.read(kind, room), ours.read(kind, room));
             for ((option, theirs), ours) in OPTIONS.zip(theirs).zip(ours) {
