@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use oxmq::option::{
 };
 use oxmq::{Context, Events, Message, RecvError, SendErrorKind, Socket, SocketType};
 
-use support::{LONG, PLACES, Place, body, fresh_name};
+use support::{LONG, PLACES, Place, body, raw};
 
 /// What a send without a peer to take the message comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ const FLOOD: u32 = 200;
 /// Who takes nothing for so long is mute.
 const MUTE_MS: i32 = 60;
 /// A send that ends sooner has not waited.
-const AT_ONCE: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 fn plain(_: &Socket) {}
 
@@ -261,7 +261,8 @@ fn check(row: &Row) {
             connected_to_nobody(row, place);
             let socket = bare(&context, row);
             socket.set(IMMEDIATE, true).unwrap();
-            socket.connect(&nobody(place)).unwrap();
+            let (endpoint, _reserved) = nobody(place);
+            socket.connect(&endpoint).unwrap();
             if place.transport != "inproc" {
                 expect(row, &socket, row.alone, &format!("connected, IMMEDIATE, {what}"));
             }
@@ -323,7 +324,7 @@ fn connected_to_nobody(row: &Row, place: Place) {
     let what = format!("connected, {place:?}");
     let context = Context::new();
     let socket = bare(&context, row);
-    let endpoint = nobody(place);
+    let (endpoint, _reserved) = nobody(place);
     socket.connect(&endpoint).unwrap();
     let (takes, then) = row.connected;
     for number in 0..takes {
@@ -455,20 +456,14 @@ fn joined(row: &Row, place: Place) -> (Context, Socket, Socket) {
     (context, socket, peer)
 }
 
-/// An endpoint that nobody is bound to, and that can be bound to.
-fn nobody(place: Place) -> String {
-    match place.transport {
-        "tcp" => {
-            // Ports are handed out by the system in no order; these are seldom among them.
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            let port =
-                20_000 + std::process::id() % 100 * 100 + NEXT.fetch_add(1, Ordering::Relaxed);
-            format!("tcp://127.0.0.1:{port}")
-        }
-        transport => {
-            format!("{transport}://{}{}", if transport == "ipc" { "@" } else { "" }, fresh_name())
-        }
+/// An endpoint that nobody listens at, and that can be bound to; nobody else gets it as long as what
+/// comes with it lives.
+fn nobody(place: Place) -> (String, Option<OwnedFd>) {
+    if place.transport == "tcp" {
+        let (reserved, endpoint) = raw::reserve_port();
+        return (endpoint, Some(reserved));
     }
+    (place.endpoint(), None)
 }
 
 /// A message with a number, as a socket of this type sends it.

@@ -173,11 +173,10 @@ fn a_name_is_kept_by_the_living_and_not_by_the_silent() {
         heir.connect(&endpoint).unwrap();
         let mut refused = 0;
         // Longer than who is asked has to answer, and than the heir needs to come again.
-        while started.elapsed() < Duration::from_secs(2) {
+        while started.elapsed() < Duration::from_secs(2) || refused <= 5 {
             let event = monitor.recv_timeout(Duration::from_secs(10)).unwrap();
             refused += u32::from(matches!(event.kind, EventKind::HandshakeFailed(_)));
         }
-        assert!(refused > 5, "{endpoint}: {refused}");
         heir.send("the heir").unwrap();
         assert_eq!(parts(&router.recv_multipart().unwrap()), [&b"silent"[..], b"the heir"]);
         router.send_multipart(["living", "still there"]).unwrap();

@@ -65,7 +65,7 @@ fn processes_end_on_sigint() {
                     }
                     slowest = slowest.max(start.elapsed());
                 }
-                let status = peer.end_within(ANSWER).expect("the process ends within a second");
+                let status = peer.end_within(20 * ANSWER).expect("the process ends");
                 assert!(status.success(), "{call} {spin}: {status}");
             }
         }
@@ -172,7 +172,13 @@ fn no_moment_of_a_call_loses_a_signal() {
                         Err(RecvError::Interrupted) => {}
                         other => {
                             assert_eq!(other, Err(RecvError::Again));
-                            lost.push(number);
+                            if SEEN_USR1.load(Ordering::SeqCst) > number {
+                                lost.push(number);
+                            }
+                            // It may be late itself.
+                            while SEEN_USR1.load(Ordering::SeqCst) == number {
+                                thread::yield_now();
+                            }
                         }
                     }
                     assert_eq!(SEEN_USR1.load(Ordering::SeqCst), number + 1);

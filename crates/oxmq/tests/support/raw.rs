@@ -372,6 +372,33 @@ fn socket(family: i32) -> OwnedFd {
     }
 }
 
+/// A tcp port that refuses connections, that the system gives to nobody, and that can be bound to by
+/// its number.
+pub fn reserve_port() -> (OwnedFd, String) {
+    let holder = socket(libc::AF_INET);
+    let yes: i32 = 1;
+    let data: *const i32 = &yes;
+    let any = libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from(std::net::Ipv4Addr::LOCALHOST).to_be() },
+        sin_zero: [0; 8],
+    };
+    let address: *const libc::sockaddr_in = &any;
+    // SAFETY: the option is an int, and `any` a whole `sockaddr_in`.
+    let results = unsafe {
+        let fd = holder.as_raw_fd();
+        [
+            // Who binds has it set, too.
+            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, data.cast(), 4),
+            libc::bind(fd, address.cast(), size_of_val(&any) as u32),
+        ]
+    };
+    assert_eq!(results, [0, 0], "{}", std::io::Error::last_os_error());
+    let (_, port) = inet_address(holder.as_raw_fd(), libc::getsockname).unwrap();
+    (holder, format!("tcp://127.0.0.1:{}", u16::from_be(port)))
+}
+
 fn set_rcvbuf(stream: &impl AsRawFd, bytes: i32) {
     if bytes == 0 {
         return;
