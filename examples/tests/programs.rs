@@ -12,9 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a program may take to end after a signal.
+/// How long a program may take to end after a signal: at once, on a machine that others use, too.
 fn prompt() -> Duration {
-    if valgrind() { PATIENCE } else { Duration::from_secs(1) }
+    if valgrind() { PATIENCE } else { Duration::from_secs(5) }
 }
 
 /// Whether the processes run under valgrind.

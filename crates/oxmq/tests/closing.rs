@@ -244,7 +244,7 @@ fn term_says_what_is_in_the_way() {
 #[test]
 fn nothing_is_left_behind() {
     let mut peer = process::Peer::start("left");
-    let answer = peer.line_within(Duration::from_secs(120)).unwrap();
+    let answer = peer.line_within(30 * LONG).unwrap();
     println!("{answer:?}");
     assert!(answer.is_some_and(|answer| answer.starts_with("same")));
 }
@@ -663,7 +663,7 @@ fn bytes_in_use() -> usize {
 #[test]
 fn connections_that_come_and_go_do_not_gather() {
     let mut peer = process::Peer::start("come and go");
-    let answer = peer.line_within(Duration::from_secs(240)).unwrap();
+    let answer = peer.line_within(30 * LONG).unwrap();
     println!("{answer:?}");
     assert!(answer.is_some_and(|answer| answer.starts_with("same")));
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use oxmq::option::{
     INVERT_MATCHING, LINGER, MAXMSGSIZE, RCVHWM, ROUTER_NOTIFY, ROUTING_ID, SNDBUF, SNDHWM,
@@ -658,7 +658,7 @@ fn a_snapshot_of_a_pipe_within_the_process() {
     for _ in 0..10 {
         push.send("text").unwrap();
     }
-    pull.recv_timeout(Duration::from_secs(1)).unwrap();
+    pull.recv_timeout(LONG).unwrap();
     let pipe = &push.statistics().pipes[0];
     assert!(pipe.connected);
     assert_eq!((pipe.sent, pipe.waiting_out, pipe.sndhwm), (10, 9, 25));

@@ -103,7 +103,7 @@ fn own_exchange(endpoint: &str) -> bool {
 #[test]
 fn a_child_gets_errors_and_its_parent_no_harm() {
     let mut peer = Peer::start("forks");
-    while let Some(line) = peer.line_within(Duration::from_secs(120)).expect("it goes on") {
+    while let Some(line) = peer.line_within(30 * LIFE).expect("it goes on") {
         println!("{line}");
         if line.starts_with("whole") {
             return;

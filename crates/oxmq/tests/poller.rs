@@ -424,7 +424,7 @@ fn many_threads_use_what_a_poller_waits_for() {
             let mut events = Vec::new();
             while received.load(Ordering::SeqCst) < all {
                 // The thief may take the last one.
-                let found = poller.wait(&mut events, Some(Duration::from_secs(2))).unwrap();
+                let found = poller.wait(&mut events, Some(LONG / 4)).unwrap();
                 assert!(found > 0 || received.load(Ordering::SeqCst) == all, "a lost wake-up");
                 for event in &events {
                     // Not all: what is left must be reported again.
