@@ -73,6 +73,13 @@ const SOCKET_LIMIT: c_int = 65_535;
 const NAME_PREFIX_BYTES_MAX: usize = 16;
 
 impl Context {
+    fn new() -> Context {
+        let context = oxmq::Context::new();
+        // Programs were written for a library that does not look.
+        context.join_any_types();
+        Context { context, settings: Mutex::default() }
+    }
+
     fn settings(&self) -> std::sync::MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -158,7 +165,7 @@ impl Context {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn zmq_ctx_new() -> *mut c_void {
-    pointer(|| handle::open(Context { context: oxmq::Context::new(), settings: Mutex::default() }))
+    pointer(|| handle::open(Context::new()))
 }
 
 #[unsafe(no_mangle)]
@@ -253,7 +260,7 @@ pub unsafe extern "C" fn zmq_ctx_get_ext(
 #[unsafe(no_mangle)]
 pub extern "C" fn zmq_init(io_threads: c_int) -> *mut c_void {
     pointer(|| {
-        let context = Context { context: oxmq::Context::new(), settings: Mutex::default() };
+        let context = Context::new();
         context.set(name::IO_THREADS, &io_threads.to_ne_bytes())?;
         handle::open(context)
     })

@@ -60,6 +60,7 @@ mod name {
     pub(super) const MULTICAST_LOOP: c_int = 96;
     pub(super) const ROUTER_NOTIFY: c_int = 97;
     pub(super) const XPUB_MANUAL_LAST_VALUE: c_int = 98;
+    pub(super) const ONLY_FIRST_SUBSCRIBE: c_int = 108;
     pub(super) const HELLO_MSG: c_int = 110;
     pub(super) const DISCONNECT_MSG: c_int = 111;
     pub(super) const HICCUP_MSG: c_int = 114;
@@ -85,6 +86,7 @@ fn types(option: c_int) -> Option<&'static [SocketType]> {
         | name::XPUB_MANUAL_LAST_VALUE
         | name::XPUB_WELCOME_MSG => &[XPub, Pub],
         name::XSUB_VERBOSE_UNSUBSCRIBE => &[XSub, Sub],
+        name::ONLY_FIRST_SUBSCRIBE => &[XPub, Pub, XSub, Sub],
         name::TOPICS_COUNT => &[XPub, Pub, XSub, Sub],
         _ => return None,
     })
@@ -190,6 +192,11 @@ impl Socket {
         let bytes = value.unwrap_or_default();
         match option {
             name::SUBSCRIBE | name::UNSUBSCRIBE => return self.subscribe(option, bytes),
+            // Ours takes no other parts for subscriptions, and has no way to.
+            name::ONLY_FIRST_SUBSCRIBE => {
+                let applies = self.is_one_of(types(option)) && int_of(bytes)? == 1;
+                return if applies { Ok(()) } else { Err(EINVAL) };
+            }
             name::METADATA => return self.add_property(bytes),
             name::TCP_ACCEPT_FILTER
             | name::IPC_FILTER_PID
@@ -308,7 +315,11 @@ impl Socket {
         if UNREADABLE.contains(&option) {
             return Err(EINVAL);
         }
-        let spec = self.spec(option)?;
+        let spec = match option {
+            // All sockets keep it, for ROUTERs to heed.
+            name::ROUTER_NOTIFY => OptionSpec::with_id(option).ok_or(EINVAL)?,
+            option => self.spec(option)?,
+        };
         Ok(match self.socket.value(spec).map_err(|error| Errno(error.errno()))? {
             OptionValue::I32(value) => Value::int(value),
             OptionValue::Bool(value) => Value::int(value.into()),

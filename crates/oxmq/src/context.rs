@@ -184,6 +184,10 @@ impl Context {
         removed
     }
 
+    pub(crate) fn inproc(&self) -> &Inproc {
+        &self.shared.core.inproc
+    }
+
     fn set_io(&self, set: impl FnOnce(&mut IoThreads)) {
         if !self.shared.core.is_inherited() {
             set(&mut self.shared.core.io.lock());

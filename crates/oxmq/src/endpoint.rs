@@ -208,7 +208,8 @@ pub(crate) fn resolve(tcp: &TcpEndpoint, ipv6: bool, bind: bool) -> io::Result<V
         Host::Any if bind => vec![(Ipv4Addr::UNSPECIFIED, port).into()],
         Host::Any => return Err(invalid("only bind can stand for every interface with *")),
         Host::V4(ip) => vec![(*ip, port).into()],
-        Host::V6 { .. } if !ipv6 => {
+        // Who connects to such an address means it.
+        Host::V6 { .. } if bind && !ipv6 => {
             return Err(invalid("an IPv6 address needs the option IPV6"));
         }
         Host::V6 { ip, scope: None } => vec![(*ip, port).into()],

@@ -107,3 +107,11 @@ impl Socket {
         std::sync::Arc::ptr_eq(self.core(), other.core())
     }
 }
+
+impl crate::Context {
+    /// Lets inproc sockets of any two types meet, as libzmq's do.
+    #[doc(hidden)]
+    pub fn join_any_types(&self) {
+        self.inproc().join_any_types();
+    }
+}

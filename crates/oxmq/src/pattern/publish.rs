@@ -8,21 +8,44 @@ use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
 use crate::subscription::Subscriptions;
 
-/// Never blocks: a peer that is full misses the message.
+/// Never blocks: a peer that is full misses the message, unless XPUB_NODROP says that the sender
+/// wants to know.
 pub(super) struct Pub {
     subscriptions: Subscriptions<PipeId>,
     out: FanOut,
+    no_drop: bool,
+    inverts: bool,
+    welcome: Vec<u8>,
 }
 
 impl Default for Pub {
     fn default() -> Pub {
-        Pub { subscriptions: Subscriptions::new(), out: FanOut::default() }
+        Pub {
+            subscriptions: Subscriptions::new(),
+            out: FanOut::default(),
+            no_drop: false,
+            inverts: false,
+            welcome: Vec::new(),
+        }
     }
 }
 
 impl Pattern for Pub {
     fn attach(&mut self, _: &mut Pipes, _: PipeId) -> bool {
         true
+    }
+
+    fn identified(&mut self, pipes: &mut Pipes, pipe: PipeId) -> bool {
+        if !self.welcome.is_empty() && pipes.has_room(pipe) {
+            pipes.write(pipe, &mut Message::from(&self.welcome));
+        }
+        true
+    }
+
+    fn configure(&mut self, options: &Options) {
+        self.no_drop = options.xpub_nodrop;
+        self.inverts = options.invert_matching;
+        self.welcome.clone_from(&options.xpub_welcome_msg);
     }
 
     fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
@@ -46,7 +69,15 @@ impl Pattern for Pub {
     fn send(&mut self, pipes: &mut Pipes, part: &mut Message) -> Result<(), Refusal> {
         if self.out.at_start() {
             let out = &mut self.out;
-            self.subscriptions.matches(part, |pipe| out.target(pipes, pipe));
+            if self.inverts {
+                self.subscriptions.matches(part, |pipe| out.spare(pipes, pipe));
+                pipes.ids().into_iter().for_each(|pipe| out.target(pipes, pipe));
+            } else {
+                self.subscriptions.matches(part, |pipe| out.target(pipes, pipe));
+            }
+            if self.no_drop && self.out.take_missed() {
+                return Err(Refusal::Again);
+            }
         }
         self.out.send(pipes, part);
         Ok(())

@@ -120,9 +120,11 @@ impl Pattern for Sub {
     }
 
     fn subscribe(&mut self, pipes: &mut Pipes, add: bool, prefix: &[u8]) -> Result<(), Refusal> {
-        // Peers hear of the first subscription to a prefix and of the end of the last.
+        // Peers hear of every subscription to a prefix (XPUB_VERBOSE is about them), and of the end
+        // of the last.
         let news = if add {
-            self.subscriptions.insert(prefix, ())
+            self.subscriptions.insert(prefix, ());
+            true
         } else {
             self.subscriptions.remove(prefix, ()) == Removed::LastOfKey
         };

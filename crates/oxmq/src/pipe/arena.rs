@@ -259,6 +259,10 @@ impl ArenaWriter {
         self.spender.spent()
     }
 
+    pub(crate) fn set_hwm(&mut self, hwm: u32) {
+        self.spender.set_hwm(hwm, &self.shared.reader.credit);
+    }
+
     /// The high-water mark; 0 for no bound.
     pub(crate) fn hwm(&self) -> u32 {
         self.spender.hwm()

@@ -82,6 +82,9 @@ impl Session {
         if orders & order::DOUBT != 0 {
             inner.doubt();
         }
+        if orders & order::RETUNE != 0 {
+            self.take_rcvhwm(inner);
+        }
         if orders & order::CLOSE_ORPHAN != 0
             && matches!(inner.origin, Origin::Accepted)
             && inner.out.is_none()
@@ -105,6 +108,12 @@ impl Session {
                 reactor.set_timer(deadline, self);
             }
         }
+    }
+
+    fn take_rcvhwm(&self, inner: &mut Inner) {
+        // What there is room for now is read in the pass that this begins.
+        let (Some(core), Some(input)) = (self.core.upgrade(), &mut inner.input) else { return };
+        input.set_hwm(core.with(|state| state.options.rcvhwm) as u32);
     }
 
     fn check_deadlines(self: &Arc<Self>, inner: &mut Inner, reactor: &mut Reactor) {

@@ -95,6 +95,7 @@ mod order {
     pub(super) const CLOSE_ORPHAN: u8 = 8;
     pub(super) const DOUBT: u8 = 16;
     pub(super) const HANG_UP: u8 = 32;
+    pub(super) const RETUNE: u8 = 64;
 }
 
 /// What only the driver touches.
@@ -444,6 +445,12 @@ impl Session {
     /// The peer is asked for a sign of life, and the connection ended if none comes.
     pub(crate) fn doubt(self: &Arc<Self>) {
         self.orders.fetch_or(order::DOUBT, Ordering::Release);
+        self.start();
+    }
+
+    /// RCVHWM was set: it is asked for anew.
+    pub(crate) fn retune(self: &Arc<Self>) {
+        self.orders.fetch_or(order::RETUNE, Ordering::Release);
         self.start();
     }
 

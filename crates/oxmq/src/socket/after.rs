@@ -22,6 +22,7 @@ pub(crate) struct After {
     /// And whether all that was sent may go out first.
     closes: Vec<(Arc<Session>, bool)>,
     doubts: Vec<Arc<Session>>,
+    retunes: Vec<Arc<Session>>,
     resumes: Vec<Arc<Session>>,
     peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
     wakes: Vec<Wake>,
@@ -96,6 +97,12 @@ impl After {
         self.doubts.push(session.clone());
     }
 
+    /// RCVHWM was set.
+    pub(crate) fn retune(&mut self, session: &Arc<Session>) {
+        self.touched = true;
+        self.retunes.push(session.clone());
+    }
+
     /// Another socket of this process has to be told something.
     pub(crate) fn tell(&mut self, peer: &Weak<Core>, pipe: PipeId, news: PeerNews) {
         self.touched = true;
@@ -150,6 +157,9 @@ impl After {
         }
         for session in self.doubts {
             session.doubt();
+        }
+        for session in self.retunes {
+            session.retune();
         }
         for (session, flushes) in self.closes {
             if flushes {

@@ -407,6 +407,9 @@ impl Core {
             PeerNews::Writable => self.writable(id),
             PeerNews::Subscription(add, prefix) => self.peer_subscription(id, add, &prefix),
             PeerNews::Ended(taken) => self.far_end_ended(id, taken),
+            PeerNews::Hwms { sndhwm, rcvhwm, asks } => {
+                self.with(|state| state.far_hwms(id, [sndhwm, rcvhwm], asks));
+            }
         }
     }
 
@@ -452,6 +455,10 @@ impl Core {
         OpenSocket { kind: self.kind, endpoints }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.with(|state| state.phase == Phase::Closed)
+    }
+
     /// Closes the socket; false if it was closed before, or is the parent's. What was sent lingers.
     pub(crate) fn close(&self) -> bool {
         let Ok(mut state) = self.lock() else { return false };
@@ -468,15 +475,19 @@ impl Core {
                 self.context.lingers(endpoint, session);
             }
         }
-        let mut ended = Vec::new();
-        let mut told = Vec::new();
+        let (mut ended, mut told, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
         for id in state.pipes.ids() {
             if self.hub.is_active() {
                 told.extend(state.pipes.get(id).and_then(Pipe::route_within));
             }
             if let Some((pipe, arrived)) = state.pipes.abandon(id) {
-                if let Link::Inproc(peer, peer_pipe) = &pipe.link {
-                    state.pipes.after.tell(peer, *peer_pipe, PeerNews::Ended(arrived));
+                match &pipe.link {
+                    Link::Inproc(peer, peer_pipe) => {
+                        state.pipes.after.tell(peer, *peer_pipe, PeerNews::Ended(arrived));
+                    }
+                    // Otherwise it waits for whoever binds.
+                    Link::Unbound if linger_ms == 0 => forgotten.push(id),
+                    Link::Unbound | Link::Session(_) => {}
                 }
                 ended.push(pipe);
             }
@@ -489,6 +500,9 @@ impl Core {
 
         for (_, attached) in endpoints {
             self.detach_endpoint(attached);
+        }
+        for id in forgotten {
+            self.context.inproc().forget(self, id);
         }
         for pipe in ended {
             if let Link::Session(session) = &pipe.link {
@@ -519,6 +533,29 @@ impl Core {
         }
     }
 
+    /// Ends the connections that were accepted at an endpoint (`unbind`).
+    pub(super) fn end_accepted(&self, endpoint: &str) {
+        let (sessions, linger_ms) = self.with(|state| {
+            let mut sessions = Vec::new();
+            for id in state.pipes.ids() {
+                let Some(pipe) = state.pipes.get(id) else { continue };
+                if let Link::Session(session) = &pipe.link
+                    && pipe.route.bound
+                    && *pipe.route.endpoint == *endpoint
+                {
+                    sessions.push(session.clone());
+                    state.pipes.close_output(id);
+                    state.pattern.detach(&mut state.pipes, id);
+                }
+            }
+            state.notify(Events::PEERS);
+            (sessions, state.options.linger)
+        });
+        for session in sessions {
+            session.close(linger_ms);
+        }
+    }
+
     /// Ends one pipe from this side (`disconnect`).
     pub(crate) fn drop_pipe(&self, id: PipeId) {
         let (pipe, route, linger_ms) = self.with(|state| {
@@ -537,7 +574,8 @@ impl Core {
                     peer.peer_news(*peer_pipe, PeerNews::Ended(arrived));
                 }
             }
-            Some((Link::Unbound, _)) | None => {}
+            Some((Link::Unbound, _)) => self.context.inproc().forget(self, id),
+            None => {}
         }
     }
 }
@@ -626,6 +664,42 @@ impl State {
         if !self.waiters.is_empty() && self.pattern.may_have_input() {
             self.notify(Events::IN);
         }
+    }
+
+    pub(crate) fn hwms(&self) -> [i32; 2] {
+        [self.options.sndhwm, self.options.rcvhwm]
+    }
+
+    /// SNDHWM or RCVHWM was set: for the pipes that are there too.
+    #[cold]
+    pub(crate) fn update_hwms(&mut self) {
+        let [sndhwm, rcvhwm] = self.hwms();
+        for id in self.pipes.ids() {
+            self.pipes.set_hwms(id, sndhwm as u32, rcvhwm as u32);
+        }
+        for pipe in self.pipes.ids() {
+            // What was full may have room now.
+            self.pattern.writable(pipe);
+        }
+        self.notify(Events::OUT);
+    }
+
+    /// The socket at the other end of a pipe has these high-water marks now. `asks`: it wants to know
+    /// ours.
+    fn far_hwms(&mut self, id: PipeId, [sndhwm, rcvhwm]: [i32; 2], asks: bool) {
+        let ours = self.hwms();
+        let Some(pipe) = self.pipes.get(id) else { return };
+        if let Output::Slots(slots) = &mut pipe.output {
+            slots.set_hwm(crate::transport::inproc::sum(ours[0], rcvhwm));
+        }
+        pipe.rcvhwm = crate::transport::inproc::sum(sndhwm, ours[1]);
+        if let (true, Link::Inproc(peer, peer_pipe)) = (asks, &pipe.link) {
+            let news = PeerNews::Hwms { sndhwm: ours[0], rcvhwm: ours[1], asks: false };
+            let (peer, peer_pipe) = (peer.clone(), *peer_pipe);
+            self.pipes.after.tell(&peer, peer_pipe, news);
+        }
+        self.pattern.writable(id);
+        self.notify(Events::OUT);
     }
 
     /// As [`Core::readable`].
@@ -735,7 +809,7 @@ impl State {
 
     /// False: this side had closed it, or disconnected, and the monitors are still to be told what
     /// was left in it.
-    pub(super) fn end_pipe(&mut self, id: PipeId, account: Account) -> bool {
+    pub(crate) fn end_pipe(&mut self, id: PipeId, account: Account) -> bool {
         let Some(pipe) = self.pipes.get(id) else {
             self.pipes.dropped.add(DropReason::Lingered, account.left);
             return false;

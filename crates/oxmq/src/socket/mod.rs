@@ -168,7 +168,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Undoes a `bind`; peers that are connected stay.
+    /// Undoes a `bind`. Connections that were accepted there are closed: what was sent to them
+    /// lingers, what they had sent can still be received. (Over inproc they stay.)
     ///
     /// # Errors
     /// [`UnbindError::NotBound`] for an endpoint that `bind` did not return.
@@ -241,8 +242,12 @@ impl Socket {
                 self.core.drop_pipe(pipe);
                 Ok(())
             }
-            Ok(Some((_, attached))) => {
+            Ok(Some((endpoint, attached))) => {
+                let accepts = matches!(attached, Attached::Listener(..));
                 self.core.detach_endpoint(attached);
+                if accepts {
+                    self.core.end_accepted(&endpoint);
+                }
                 Ok(())
             }
         }
@@ -264,7 +269,11 @@ impl Socket {
     ) -> Result<(), OptionError> {
         self.core.with(|state| {
             state.check().map_err(option_refusal)?;
+            let hwms = state.hwms();
             set(&mut state.options)?;
+            if state.hwms() != hwms {
+                state.update_hwms();
+            }
             state.shared_options = None;
             state.pattern.configure(&state.options);
             state.sends_pairs = state.pattern.sends_pairs();

@@ -130,6 +130,8 @@ pub(crate) enum PeerNews {
     Subscription(bool, Vec<u8>),
     /// The other end is gone, and had taken so many messages.
     Ended(u64),
+    /// The other end's high-water marks, and whether it asks for this one's.
+    Hwms { sndhwm: i32, rcvhwm: i32, asks: bool },
 }
 
 /// What the other end of a pipe had done when it went.
@@ -592,6 +594,34 @@ impl Pipes {
             Output::Slots(mut slots) => slots.rollback(self.after.garbage()),
             Output::Newest(mut newest) => newest.rollback(self.after.garbage()),
             Output::Closed(_) => {}
+        }
+    }
+
+    /// The socket's high-water marks are other ones now.
+    pub(crate) fn set_hwms(&mut self, id: PipeId, sndhwm: u32, rcvhwm: u32) {
+        let Some(pipe) = self.slots[id.index as usize].pipe.as_mut() else { return };
+        match &pipe.link {
+            Link::Session(session) => {
+                if let Output::Arena(arena) = &mut pipe.output {
+                    arena.set_hwm(sndhwm);
+                    pipe.unwritten.messages_max = sndhwm.div_ceil(2);
+                }
+                if pipe.newest.is_none() {
+                    pipe.rcvhwm = rcvhwm;
+                    self.after.retune(session);
+                }
+            }
+            Link::Inproc(peer, peer_pipe) => {
+                let [sndhwm, rcvhwm] = [sndhwm as i32, rcvhwm as i32];
+                let news = PeerNews::Hwms { sndhwm, rcvhwm, asks: true };
+                self.after.tell(peer, *peer_pipe, news);
+            }
+            Link::Unbound => {
+                if let Output::Slots(slots) = &mut pipe.output {
+                    slots.set_hwm(sndhwm);
+                }
+                pipe.rcvhwm = rcvhwm;
+            }
         }
     }
 

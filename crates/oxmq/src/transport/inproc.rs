@@ -1,8 +1,9 @@
 //! inproc: pipes between two sockets of one context, without any I/O.
 
 use std::collections::HashMap;
-use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::{mem, ptr};
 
 use parking_lot::Mutex;
 
@@ -21,6 +22,8 @@ use crate::{Message, SocketType};
 #[derive(Default)]
 pub(crate) struct Inproc {
     names: Mutex<Names>,
+    /// Sockets of any two types may meet, as libzmq's do.
+    any_types: AtomicBool,
 }
 
 #[derive(Default)]
@@ -33,6 +36,7 @@ struct Names {
 /// What the binding side of a pipe gets.
 struct Far {
     connector: Weak<Core>,
+    kind: SocketType,
     /// The connector's name for the pipe.
     pipe: PipeId,
     output: Output,
@@ -62,8 +66,26 @@ impl Inproc {
         true
     }
 
+    /// Lets sockets of any two types meet.
+    pub(crate) fn join_any_types(&self) {
+        self.any_types.store(true, Ordering::Relaxed);
+    }
+
+    /// Forgets a connect to a name that nobody has bound, and what was sent there.
+    pub(crate) fn forget(&self, core: &Core, pipe: PipeId) {
+        let mut forgotten = Vec::new();
+        for waiting in self.names.lock().unbound.values_mut() {
+            let is = |far: &mut Far| far.pipe == pipe && ptr::eq(far.connector.as_ptr(), core);
+            forgotten.extend(waiting.extract_if(.., is));
+        }
+    }
+
     pub(crate) fn unbind(&self, name: &str) {
         self.names.lock().bound.remove(name);
+    }
+
+    fn joins_any_types(&self) -> bool {
+        self.any_types.load(Ordering::Relaxed)
     }
 
     /// Connects `core` to the name, whether it is bound yet or not.
@@ -98,6 +120,7 @@ impl Inproc {
             }
             Ok(Some(Far {
                 connector: Arc::downgrade(core),
+                kind: core.kind,
                 pipe: id,
                 output,
                 input: far_input,
@@ -129,7 +152,7 @@ impl Inproc {
 }
 
 /// The bound of a direction: the sum of both ends', and none if one has none.
-fn sum(send: i32, receive: i32) -> u32 {
+pub(crate) fn sum(send: i32, receive: i32) -> u32 {
     if send == 0 || receive == 0 { 0 } else { send as u32 + receive as u32 }
 }
 
@@ -166,10 +189,39 @@ fn conflate_late(far: &mut Far, connector: &Arc<Core>) {
     });
 }
 
+/// Gives the binding socket what a closed one had sent before anybody was there.
+fn inherit(binder: &Core, far: Far) {
+    if !binder.kind.compatible_with(far.kind) && !binder.context.inproc().joins_any_types() {
+        return;
+    }
+    binder.with(|state| {
+        if state.check().is_err() {
+            return;
+        }
+        let route = route(&far.endpoint, true, far.kind, &far.identity);
+        let mut pipe = Pipe::new(Output::Closed(0), far.input, Link::Unbound, route);
+        if let Some(newest) = far.newest {
+            pipe.conflate(newest);
+        }
+        pipe.identity = far.identity.into();
+        let id = state.pipes.insert(pipe);
+        if !state.pattern.attach(&mut state.pipes, id) {
+            state.pipes.remove(id);
+            return;
+        }
+        state.pattern.readable(id);
+        state.end_pipe(id, Account { taken: 0, left: 0 });
+        state.notify(Events::IN);
+    });
+}
+
 /// Gives the binding socket its end, and tells the connecting one.
 fn join(binder: &Arc<Core>, mut far: Far) {
-    let Some(connector) = far.connector.upgrade() else { return };
-    let compatible = binder.kind.compatible_with(connector.kind);
+    let Some(connector) = far.connector.upgrade().filter(|connector| !connector.is_closed()) else {
+        return inherit(binder, far);
+    };
+    let any_types = binder.context.inproc().joins_any_types();
+    let compatible = any_types || binder.kind.compatible_with(connector.kind);
     let conflates = binder.with(|state| binder.conflates(&state.options));
     if compatible && conflates && far.newest.is_none() {
         conflate_late(&mut far, &connector);
