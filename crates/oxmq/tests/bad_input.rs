@@ -288,14 +288,11 @@ fn ipv6_is_used_when_it_is_on_and_refused_by_name_when_not() {
         [SocketType::Push, SocketType::Pull].map(|kind| context.socket(kind).unwrap());
     let error = pull.bind("tcp://[::1]:*").unwrap_err();
     assert!(error.to_string().contains("IPV6"), "{error}");
-    let error = push.connect("tcp://[::1]:5555").unwrap_err();
-    assert!(error.to_string().contains("IPV6"), "{error}");
-    for socket in [&push, &pull] {
-        socket.set(IPV6, true).unwrap();
-    }
+    pull.set(IPV6, true).unwrap();
     match pull.bind("tcp://[::1]:*") {
         Ok(endpoint) => {
             assert!(endpoint.starts_with("tcp://[::1]:"), "{endpoint}");
+            // Who connects to such an address has said enough.
             push.connect(&endpoint).unwrap();
             push.send("over IPv6").unwrap();
             assert_eq!(&pull.recv_timeout(LONG).unwrap()[..], b"over IPv6");

@@ -136,9 +136,6 @@ fn an_endpoint_is_free_as_soon_as_unbind_returns() {
             push.send("while bound").unwrap();
             assert_eq!(&socket.recv_timeout(LONG).unwrap()[..], b"while bound");
             socket.unbind(&actual).unwrap();
-            // Who is connected stays so.
-            push.send("after").unwrap();
-            assert_eq!(&socket.recv_timeout(LONG).unwrap()[..], b"after", "{actual}");
         }
     }
 }

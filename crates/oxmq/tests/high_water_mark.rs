@@ -79,17 +79,20 @@ fn connected_to_nobody() {
 #[test]
 fn several_peers_have_a_mark_each() {
     let context = Context::new();
-    let push = Push::new(&context).unwrap();
-    push.set(LINGER, 0).unwrap();
     for mark in MARKS {
-        push.set(SNDHWM, mark).unwrap();
+        let push = Push::new(&context).unwrap();
+        push.set(LINGER, 0).unwrap();
+        // Before or after: the mark is that of all the socket's peers.
         push.connect(&format!("inproc://nobody-{mark}")).unwrap();
+        push.set(SNDHWM, mark).unwrap();
         push.connect(&format!("ipc://@nobody-{}", fresh_name())).unwrap();
+        let taken = fill_at_once(push.as_ref(), &"".into(), UNBOUNDED);
+        assert_eq!(taken, 2 * mark as usize);
     }
-    let taken = fill_at_once(push.as_ref(), &"".into(), UNBOUNDED);
-    assert_eq!(taken, 2 * MARKS.iter().sum::<i32>() as usize);
     // A multipart counts once.
+    let push = Push::new(&context).unwrap();
     push.set(SNDHWM, 3).unwrap();
+    push.set(LINGER, 0).unwrap();
     push.connect("inproc://multipart").unwrap();
     let sent = (0..10).filter(|_| push.try_send_multipart(["a", "", "b"]).is_ok()).count();
     assert_eq!(sent, 3);

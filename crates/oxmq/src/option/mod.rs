@@ -286,14 +286,14 @@ options! {
     /// that waits is woken once half of it is free, or as soon as the kernel takes no more for now.
     ///
     /// Default: 1000. Too low stalls or drops at every burst; too high or none lets one slow peer
-    /// take all the memory. Applies to peers that come after it is set.
+    /// take all the memory. Applies to peers that are there, too.
     SNDHWM = 23, sndhwm: I32(i32) = 1000, COUNT;
 
     /// How many messages received from one peer may wait for the application, in messages; 0 is
     /// no limit. A multipart message counts as one.
     ///
     /// Default: 1000. Too low pauses the peer at every burst; too high or none lets a fast peer
-    /// take all the memory. Applies to peers that come after it is set.
+    /// take all the memory. Applies to peers that are there, too.
     RCVHWM = 24, rcvhwm: I32(i32) = 1000, COUNT;
 
     /// How long the messages of a closed socket are still tried to send, in milliseconds; 0 is
@@ -368,7 +368,7 @@ options! {
     /// Whether IPv6 is used beside IPv4: for names when connecting, for `*` when binding.
     ///
     /// Default: false. With it on, names that resolve to addresses nobody listens on cost an
-    /// attempt each; with it off, IPv6 addresses are refused.
+    /// attempt each; with it off, IPv6 addresses are refused to bind to.
     IPV6 = 42, ipv6: Bool(bool) = false, Range::Bool;
 
     /// The kernel's send buffer of each connection (`SO_SNDBUF`), in bytes; −1 leaves the system's

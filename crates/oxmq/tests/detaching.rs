@@ -1,0 +1,160 @@
+//! What `unbind` and `close` leave, and high-water marks set while peers are there.
+
+mod support;
+
+use oxmq::{Context, RecvError, SendErrorKind, Socket, SocketType, option};
+use support::{LONG, Place, endpoints, fresh_name};
+
+fn sockets<const N: usize>(context: &Context, kinds: [SocketType; N]) -> [Socket; N] {
+    kinds.map(|kind| context.socket(kind).unwrap())
+}
+
+#[test]
+fn unbind_ends_what_was_accepted_and_loses_nothing() {
+    let context = Context::new();
+    for endpoint in endpoints() {
+        let [dealer, router] = sockets(&context, [SocketType::Dealer, SocketType::Router]);
+        let bound = router.bind(&endpoint).unwrap();
+        dealer.set(option::ROUTING_ID, b"it".to_vec()).unwrap();
+        dealer.set(option::RECONNECT_IVL, -1).unwrap();
+        dealer.connect(&bound).unwrap();
+        dealer.send("asked").unwrap();
+        assert_eq!(&router.recv_timeout(LONG).unwrap()[..], b"it");
+        assert_eq!(&router.recv_timeout(LONG).unwrap()[..], b"asked");
+        for number in 0..100_u8 {
+            dealer.send(&[number]).unwrap();
+            router.send_multipart([&b"it"[..], &[number]]).unwrap();
+        }
+        // What it sent is here, or will be; then it is alone.
+        router.wait_for_peers(1, Some(LONG)).unwrap();
+        let mut taken = 0;
+        while taken < 50 {
+            let message = router.recv_multipart().unwrap();
+            assert_eq!(message[1][..], [taken]);
+            taken += 1;
+        }
+        router.unbind(&bound).unwrap();
+        for number in 0..100_u8 {
+            assert_eq!(dealer.recv_timeout(LONG).unwrap()[..], [number], "over {endpoint}");
+        }
+        // What has come may still be received, in order.
+        while let Ok(message) = router.try_recv_multipart() {
+            assert_eq!(message[1][..], [taken]);
+            taken += 1;
+        }
+        router.set(option::ROUTER_MANDATORY, true).unwrap();
+        let error = router.send_multipart(["it", "gone"]).unwrap_err();
+        assert_eq!(error.kind(), SendErrorKind::HostUnreachable);
+    }
+}
+
+#[test]
+fn a_sender_is_alone_after_unbind() {
+    let context = Context::new();
+    let [push, pull] = sockets(&context, [SocketType::Push, SocketType::Pull]);
+    let bound = push.bind("tcp://127.0.0.1:*").unwrap();
+    pull.connect(&bound).unwrap();
+    push.send("first").unwrap();
+    assert_eq!(&pull.recv_timeout(LONG).unwrap()[..], b"first");
+    push.unbind(&bound).unwrap();
+    assert_eq!(push.try_send("second").unwrap_err().kind(), SendErrorKind::Again);
+}
+
+#[test]
+fn messages_sent_to_a_name_outlive_their_sender() {
+    let context = Context::new();
+    let name = format!("inproc://{}", fresh_name());
+    for linger in [-1, 1000] {
+        let [push, pull] = sockets(&context, [SocketType::Push, SocketType::Pull]);
+        push.set(option::LINGER, linger).unwrap();
+        push.connect(&name).unwrap();
+        push.send_multipart(["several", "parts"]).unwrap();
+        push.send("whole").unwrap();
+        drop(push);
+        pull.bind(&name).unwrap();
+        let parts = pull.try_recv_multipart().unwrap();
+        assert_eq!(
+            parts.iter().map(|part| &part[..]).collect::<Vec<_>>(),
+            [&b"several"[..], b"parts"]
+        );
+        assert_eq!(&pull.try_recv().unwrap()[..], b"whole");
+        assert_eq!(pull.try_recv(), Err(RecvError::Again));
+    }
+    // Unless it is not to linger, or has disconnected.
+    for disconnects in [false, true] {
+        let [push, pull] = sockets(&context, [SocketType::Push, SocketType::Pull]);
+        push.set(option::LINGER, 0).unwrap();
+        push.connect(&name).unwrap();
+        push.send("forgotten").unwrap();
+        if disconnects {
+            push.disconnect(&name).unwrap();
+        } else {
+            drop(push);
+        }
+        pull.bind(&name).unwrap();
+        assert_eq!(pull.try_recv(), Err(RecvError::Again));
+    }
+    // A name that nobody binds does not hold up the end.
+    let push = context.socket(SocketType::Push).unwrap();
+    push.connect("inproc://nobody").unwrap();
+    push.send("lost").unwrap();
+    drop(push);
+    context.term().unwrap();
+}
+
+/// How many messages can be sent while nobody receives.
+fn fill(push: &Socket) -> usize {
+    (0..).find(|_| push.try_send("full").is_err()).unwrap()
+}
+
+#[test]
+fn high_water_marks_reach_peers_that_are_there() {
+    let context = Context::new();
+    let [push, pull] = sockets(&context, [SocketType::Push, SocketType::Pull]);
+    for (socket, option) in [(&push, option::SNDHWM), (&pull, option::RCVHWM)] {
+        socket.set(option, 1).unwrap();
+    }
+    let name = format!("inproc://{}", fresh_name());
+    pull.bind(&name).unwrap();
+    push.connect(&name).unwrap();
+    assert_eq!(fill(&push), 2);
+    push.set(option::SNDHWM, 5).unwrap();
+    assert_eq!(fill(&push), 4, "5 and 1, of which 2 are there");
+    pull.set(option::RCVHWM, 10).unwrap();
+    assert_eq!(fill(&push), 9);
+    pull.set(option::RCVHWM, 0).unwrap();
+    for _ in 0..1000 {
+        push.try_send("no bound").unwrap();
+    }
+    push.set(option::SNDHWM, 1).unwrap();
+    pull.set(option::RCVHWM, 1).unwrap();
+    assert_eq!(fill(&push), 0);
+}
+
+#[test]
+fn a_higher_mark_lets_a_connection_go_on() {
+    for place in support::PLACES.into_iter().filter(|place| place.transport != "inproc") {
+        let context = Context::new();
+        let [push, pull] = sockets(&context, [SocketType::Push, SocketType::Pull]);
+        push.set(option::SNDHWM, 1).unwrap();
+        pull.set(option::RCVHWM, 1).unwrap();
+        connect(place, &push, &pull);
+        // Until nothing moves any more: both marks, and the kernel's buffers, are full.
+        let body = vec![7; 100_000];
+        push.set(option::SNDTIMEO, 300).unwrap();
+        let mut sent = 0;
+        while push.send(&body).is_ok() {
+            sent += 1;
+        }
+        pull.set(option::RCVHWM, sent + 10).unwrap();
+        push.send(&body).expect("there is room at the other end");
+        for _ in 0..=sent {
+            assert_eq!(pull.recv_timeout(LONG).unwrap().len(), body.len());
+        }
+    }
+}
+
+fn connect(place: Place, push: &Socket, pull: &Socket) {
+    let (binds, connects) = if place.first_binds { (push, pull) } else { (pull, push) };
+    connects.connect(&binds.bind(&place.endpoint()).unwrap()).unwrap();
+}
