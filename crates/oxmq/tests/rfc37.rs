@@ -330,6 +330,8 @@ const PATTERNS: &[Sentence] = &[
     ("two subscriptions to one prefix need two ends", |place| {
         let mut met = Met::new(place, Sub);
         met.greet(&GREETING_OURS, "PUB");
+        // A new peer is told each prefix but once.
+        met.socket.wait_for_peers(1, Some(LONG)).unwrap();
         met.subscribe(true);
         met.subscribe(true);
         met.peer.expect(&frame(4, b"\x09SUBSCRIBEtopic").repeat(2));
