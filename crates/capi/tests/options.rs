@@ -14,7 +14,6 @@ use support::{output, prefix};
 
 /// What differs, by number: first and last, and why.
 const DIFFERENCES: &[(c_int, c_int, &str)] = &[
-    (17, 17, "LINGER of SUB and XSUB: libzmq has 0, and its manual -1 for all"),
     (44, 46, "PLAIN is not built"),
     (47, 50, "CURVE is not built"),
     (55, 55, "ZAP is not built"),

@@ -310,7 +310,7 @@ impl ContextCore {
             return Err(SocketError::TooManySockets { limit: sockets.max });
         }
         let mut options = Options { ipv6: sockets.ipv6, ..Options::default() };
-        if !sockets.blocky {
+        if !sockets.blocky || !pattern.lingers() {
             options.linger = 0;
         }
         let socket = Core::new(self.clone(), kind, pattern, options);

@@ -299,8 +299,8 @@ options! {
     /// How long the messages of a closed socket are still tried to send, in milliseconds; 0 is
     /// not at all, −1 for ever. Terminating the context waits for it.
     ///
-    /// Default: -1. Too short loses what was just sent; for ever hangs the end of a process whose
-    /// peer does not come back.
+    /// Default: -1, and 0 for SUB and XSUB. Too short loses what was just sent; for ever hangs the
+    /// end of a process whose peer does not come back.
     LINGER = 17, linger: I32(i32) = -1, COUNT_OR_MINUS_1;
 
     /// How long a blocking send waits for a peer that can take the message, in milliseconds; 0 is

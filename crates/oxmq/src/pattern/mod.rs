@@ -156,6 +156,11 @@ pub(crate) trait Pattern: Send {
         Err(Refusal::NotSupported)
     }
 
+    /// Whether what a closed socket has sent still goes out by default (LINGER).
+    fn lingers(&self) -> bool {
+        true
+    }
+
     /// Whether CONFLATE is for sockets of this type.
     fn conflates(&self) -> bool {
         false

@@ -140,6 +140,10 @@ impl Pattern for Sub {
         self.subscriptions.for_each(&mut |prefix: &[u8], _, _| each(prefix));
     }
 
+    fn lingers(&self) -> bool {
+        false
+    }
+
     fn conflates(&self) -> bool {
         true
     }

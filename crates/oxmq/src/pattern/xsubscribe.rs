@@ -104,6 +104,10 @@ impl Pattern for XSub {
         self.subscriptions.for_each(&mut |prefix: &[u8], _, _| each(prefix));
     }
 
+    fn lingers(&self) -> bool {
+        false
+    }
+
     fn configure(&mut self, options: &Options) {
         self.says_every_end = options.xsub_verbose_unsubscribe;
     }
