@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::Once;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 
 use libc::c_void;
 use oxmq::ffi::{self, Claim};
@@ -59,16 +59,24 @@ struct Region {
     first: *const Slot,
 }
 
-// SAFETY: an address.
-unsafe impl Send for Region {}
-// SAFETY: as above.
-unsafe impl Sync for Region {}
-
-static REGION: OnceLock<Option<Region>> = OnceLock::new();
+/// Where the region begins; null before there is one.
+static FIRST: AtomicPtr<Slot> = AtomicPtr::new(ptr::null_mut());
 
 impl Region {
-    fn get() -> Option<&'static Region> {
-        REGION.get_or_init(Region::reserve).as_ref()
+    fn get() -> Option<Region> {
+        // Acquire: for the zeros that it is mapped with.
+        let first = FIRST.load(Ordering::Acquire);
+        (!first.is_null()).then_some(Region { first })
+    }
+
+    fn make() -> Option<Region> {
+        static MAKE: Once = Once::new();
+        MAKE.call_once(|| {
+            if let Some(region) = Region::reserve() {
+                FIRST.store(region.first.cast_mut(), Ordering::Release);
+            }
+        });
+        Region::get()
     }
 
     fn reserve() -> Option<Region> {
@@ -109,7 +117,7 @@ impl Slot {
 
 #[inline]
 fn find(handle: *const c_void) -> Option<&'static Slot> {
-    REGION.get()?.as_ref()?.find(handle)
+    Region::get()?.find(handle)
 }
 
 /// Gives `object` a handle.
@@ -117,7 +125,7 @@ fn find(handle: *const c_void) -> Option<&'static Slot> {
 /// # Errors
 /// EMFILE: there are as many as there may be.
 pub(crate) fn open<T: Object>(object: T) -> Result<*mut c_void, Errno> {
-    let region = Region::get().ok_or(errno::ENOMEM)?;
+    let region = Region::make().ok_or(errno::ENOMEM)?;
     let index = SLOTS_STATE.with(SlotsState::take).flatten().ok_or(errno::EMFILE)?;
     let slot = region.slot(index);
     // SAFETY: the slot is free, and taken for this caller alone.

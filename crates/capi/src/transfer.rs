@@ -133,6 +133,9 @@ pub unsafe extern "C" fn zmq_msg_recv(
         let socket = socket(from)?;
         // SAFETY: the caller's word (zmq.h).
         let part = unsafe { message(part) }?;
+        // What it held goes now: its free function must find no lock held. As with libzmq, it is
+        // empty if nothing is received.
+        *part = Message::new();
         socket.recv(part, flags)?;
         Ok(size(part.len()))
     })
