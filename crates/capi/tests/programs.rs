@@ -122,3 +122,28 @@ fn programs_made_for_ours_run_over_debians_library() {
         runs(&program, &debians());
     }
 }
+
+#[test]
+fn valgrind_finds_nothing() {
+    const KINDS: &str = "definite,indirect,possible";
+    for program in compile("valgrind", &pkg_config(&["--cflags", "--libs"])) {
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--leak-check=full", "--error-exitcode=1"]);
+        valgrind.arg(format!("--show-leak-kinds={KINDS}"));
+        valgrind.arg(format!("--errors-for-leak-kinds={KINDS}"));
+        let output = run(valgrind.arg(&program).env("LD_LIBRARY_PATH", ours()));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n");
+    }
+}
+
+/// What the programs and the library allocate is all watched; of the accesses, the programs' own.
+#[test]
+fn sanitizers_find_nothing() {
+    let mut flags = pkg_config(&["--cflags", "--libs"]);
+    flags.extend(
+        ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"].map(str::to_owned),
+    );
+    for program in compile("sanitizers", &flags) {
+        runs(&program, &ours());
+    }
+}
