@@ -11,6 +11,7 @@ mod atomics;
 mod boundary;
 mod context;
 mod curve;
+mod descriptor;
 mod drafts;
 mod errno;
 mod handle;

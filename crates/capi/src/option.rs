@@ -4,16 +4,14 @@
 //! of them can be read or set on which types of socket, and those that only C has. What belongs to
 //! something that is not built is refused, as by a libzmq without it.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::task::{Wake, Waker};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use libc::{c_int, c_void, size_t};
 use oxmq::option::{OptionSpec, OptionValue};
 use oxmq::{Events, SocketType};
 
 use crate::boundary::{bytes, int, place};
+use crate::descriptor::Descriptor;
 use crate::errno::{EAGAIN, EFAULT, EINVAL, Errno};
 use crate::handle;
 use crate::socket::Socket;
@@ -348,8 +346,7 @@ impl Socket {
 
     fn descriptor(&self) -> Result<&Descriptor, Errno> {
         if self.descriptor.get().is_none() {
-            let made = Descriptor::new()?;
-            made.rearm(&self.socket).map_err(|error| Errno(error.errno()))?;
+            let made = Descriptor::new(&self.socket)?;
             // Another thread may have been first.
             let _ = self.descriptor.set(made);
         }
@@ -384,87 +381,6 @@ impl Value {
     /// For which more room than it takes is right too.
     fn int_in_more(value: c_int) -> Value {
         Value::Bytes(value.to_ne_bytes().to_vec())
-    }
-}
-
-/// FD: a descriptor that is readable whenever what can be done may have changed since EVENTS was
-/// read, or since a send or recv said that nothing can be.
-pub(crate) struct Descriptor {
-    signal: Arc<Signal>,
-    waker: Waker,
-    /// The socket's name for the waker.
-    id: Mutex<u64>,
-}
-
-struct Signal {
-    fd: c_int,
-    /// It has been written to since it was last read.
-    raised: AtomicBool,
-}
-
-impl Descriptor {
-    fn new() -> Result<Descriptor, Errno> {
-        // SAFETY: has no conditions.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(Errno(crate::errno::get()));
-        }
-        let signal = Arc::new(Signal { fd, raised: AtomicBool::new(false) });
-        Ok(Descriptor { waker: signal.clone().into(), signal, id: Mutex::new(0) })
-    }
-
-    fn fd(&self) -> c_int {
-        self.signal.fd
-    }
-
-    /// Makes it unreadable until something changes; what can be done now.
-    #[cold]
-    pub(crate) fn rearm(&self, socket: &oxmq::Socket) -> Result<Events, oxmq::WaitError> {
-        let mut id = self.id.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.signal.lower();
-        // Whatever happens from here on raises it; whatever happened before is seen.
-        socket.watch(&mut id, &self.waker)
-    }
-}
-
-impl Signal {
-    fn raise(&self) {
-        if self.raised.load(Ordering::Acquire) {
-            return;
-        }
-        // SAFETY: writes eight bytes from the value. It cannot fail but for a full counter, which
-        // is readable too.
-        unsafe { libc::write(self.fd, (&raw const ONE).cast(), size_of_val(&ONE)) };
-        // After the write: who lowers it between the two leaves it readable for nothing, not raised
-        // and unreadable.
-        self.raised.store(true, Ordering::Release);
-    }
-
-    fn lower(&self) {
-        if self.raised.swap(false, Ordering::AcqRel) {
-            let mut count = 0_u64;
-            // SAFETY: reads eight bytes into the value; it does not block.
-            unsafe { libc::read(self.fd, (&raw mut count).cast(), size_of_val(&count)) };
-        }
-    }
-}
-
-static ONE: u64 = 1;
-
-impl Wake for Signal {
-    fn wake(self: Arc<Self>) {
-        self.raise();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.raise();
-    }
-}
-
-impl Drop for Signal {
-    fn drop(&mut self) {
-        // SAFETY: its own, and used no more.
-        unsafe { libc::close(self.fd) };
     }
 }
 

@@ -8,9 +8,10 @@ use oxmq::{SocketType, UnbindError};
 
 use crate::boundary::{int, pointer};
 use crate::context::{Context, text};
+use crate::descriptor::Descriptor;
 use crate::errno::{EINVAL, ENOTSOCK, Errno};
 use crate::handle::{self, KIND_MIN, Object};
-use crate::option::{Descriptor, Kept};
+use crate::option::Kept;
 
 /// What is behind a socket's handle.
 pub(crate) struct Socket {

@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{folder, output, prefix, run};
+use support::{debians, folder, output, prefix, run};
 
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pthread"];
 
@@ -56,12 +56,6 @@ fn is_dynamic(program: &Path) -> bool {
 
 fn ours() -> PathBuf {
     prefix().join("lib")
-}
-
-/// Where Debian's library is.
-fn debians() -> PathBuf {
-    let library = output("gcc", ["-print-file-name=libzmq.so.5"]);
-    Path::new(library.trim()).canonicalize().unwrap().parent().unwrap().to_owned()
 }
 
 #[test]

@@ -54,3 +54,11 @@ pub fn folder(name: &str) -> PathBuf {
     std::fs::create_dir_all(&folder).expect("the tests' folder can be written");
     folder
 }
+
+/// Where Debian's library is.
+#[allow(dead_code, reason = "not every test compares")]
+pub fn debians() -> PathBuf {
+    let library = output("gcc", ["-print-file-name=libzmq.so.5"]);
+    let library = Path::new(library.trim()).canonicalize().expect("libzmq5 is installed");
+    library.parent().expect("it lies in a folder").to_owned()
+}

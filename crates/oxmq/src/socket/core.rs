@@ -662,7 +662,7 @@ impl State {
         self.kicked_at = Instant::from_ns(0);
         // Several messages may have come with one notification: it is passed on.
         if !self.waiters.is_empty() && self.pattern.may_have_input() {
-            self.notify(Events::IN);
+            self.waiters.pass_on(Events::IN, self.pipes.after.wakes());
         }
     }
 

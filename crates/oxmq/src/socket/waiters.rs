@@ -206,6 +206,17 @@ impl Waiters {
         }
     }
 
+    /// One who takes has taken, and there is more for the next. Those who only look have been told
+    /// of all there is, or have seen it.
+    pub(crate) fn pass_on(&mut self, events: Events, wakes: &mut Vec<Wake>) {
+        let may_take = |it: &&mut Waiter| it.takes && it.events.intersects(events);
+        let mut takers = self.list.iter_mut().filter(may_take);
+        if let Some(next) = takers.find(|it| !it.notified) {
+            next.notified = true;
+            wakes.push(next.wake.clone());
+        }
+    }
+
     /// Everybody is woken, whatever they wait for.
     pub(crate) fn notify_all(&mut self, wakes: &mut Vec<Wake>) {
         for waiter in &mut self.list {
