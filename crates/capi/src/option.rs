@@ -186,6 +186,11 @@ impl Socket {
         types.is_none_or(|types| types.contains(&self.socket.kind()))
     }
 
+    /// Whether libzmq promises that any thread may use it. (Of ours any thread may use all.)
+    fn is_thread_safe(&self) -> bool {
+        self.socket.kind().is_single_part()
+    }
+
     fn set(&self, option: c_int, value: Option<&[u8]>) -> Result<(), Errno> {
         let bytes = value.unwrap_or_default();
         match option {
@@ -300,8 +305,10 @@ impl Socket {
             }
             name::THREAD_SAFE => {
                 self.check()?;
-                return Ok(Value::int_in_more(0));
+                return Ok(Value::int_in_more(self.is_thread_safe().into()));
             }
+            // As libzmq: such a socket has none, a poller (`zmq_poller_fd`) does.
+            name::FD if self.is_thread_safe() => return Err(EINVAL),
             name::FD => return Ok(Value::int_in_more(self.descriptor()?.fd())),
             name::EVENTS => return self.events().map(Value::int_in_more),
             _ => {}

@@ -39,25 +39,9 @@ impl Object for Socket {
     const INVALID: Errno = ENOTSOCK;
 }
 
-/// `ZMQ_PAIR` and so on: the index is the number.
-const TYPES: [SocketType; 12] = [
-    SocketType::Pair,
-    SocketType::Pub,
-    SocketType::Sub,
-    SocketType::Req,
-    SocketType::Rep,
-    SocketType::Dealer,
-    SocketType::Router,
-    SocketType::Pull,
-    SocketType::Push,
-    SocketType::XPub,
-    SocketType::XSub,
-    SocketType::Stream,
-];
-
-/// The socket type that a caller's number stands for.
+/// The socket type that a caller's number (`ZMQ_PAIR` and so on) stands for.
 pub(crate) fn kind(number: c_int) -> Result<SocketType, Errno> {
-    usize::try_from(number).ok().and_then(|number| TYPES.get(number)).copied().ok_or(EINVAL)
+    u8::try_from(number).ok().and_then(SocketType::from_number).ok_or(EINVAL)
 }
 
 #[unsafe(no_mangle)]

@@ -37,6 +37,8 @@ pub enum SendErrorKind {
     NotSupported,
     /// The message has no part.
     Empty,
+    /// Messages of this type of socket have one part.
+    Multipart,
     /// No peer has the identity that a ROUTER's message is for (ROUTER_MANDATORY), or the routing id
     /// that a STREAM's is for.
     HostUnreachable,
@@ -262,7 +264,9 @@ impl SendErrorKind {
             // To a forked child its parent's sockets are none.
             SendErrorKind::Closed | SendErrorKind::Forked => libc::ENOTSOCK,
             SendErrorKind::NotSupported => libc::ENOTSUP,
-            SendErrorKind::Empty | SendErrorKind::NotAPair => libc::EINVAL,
+            SendErrorKind::Empty | SendErrorKind::NotAPair | SendErrorKind::Multipart => {
+                libc::EINVAL
+            }
             SendErrorKind::HostUnreachable => libc::EHOSTUNREACH,
         }
     }
@@ -450,6 +454,7 @@ impl fmt::Display for SendErrorKind {
             SendErrorKind::Closed => CLOSED,
             SendErrorKind::NotSupported => "sockets of this type cannot send",
             SendErrorKind::Empty => "the message has no part; expected at least one",
+            SendErrorKind::Multipart => "messages of this type of socket have one part",
             SendErrorKind::NotAPair => {
                 "the message has not two parts; expected a routing id and one part of data"
             }

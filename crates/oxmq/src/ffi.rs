@@ -6,9 +6,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::Message;
-use crate::error::{RecvError, SendErrorKind, WaitError};
+use crate::error::{ConnectError, RecvError, SendErrorKind, WaitError};
 use crate::option::{OptionError, OptionSpec, OptionValue, Range};
 use crate::pattern::Refusal;
+use crate::socket::core::Attached;
 use crate::socket::{Events, Socket};
 #[cfg(not(oxmq_sim))]
 use crate::{PollError, PollItem, socket::poll_masked, sys::SignalMask};
@@ -99,6 +100,35 @@ impl Socket {
             }
             Ok(state.options.value(spec))
         })
+    }
+
+    /// PEER: connects, and says the routing id of whoever is there.
+    #[doc(hidden)]
+    pub fn connect_peer(&self, endpoint: &str) -> Result<u32, ConnectError> {
+        self.connect(endpoint)?;
+        Ok(self.core().with(|state| {
+            let mut endpoints = state.endpoints.iter().rev();
+            let pipe = endpoints.find_map(|(at, attached)| match attached {
+                Attached::Connector(pipe) | Attached::InprocPipe(pipe) => {
+                    (**at == *endpoint).then_some(*pipe)
+                }
+                Attached::Listener(..) | Attached::InprocName(_) => None,
+            });
+            pipe.map_or(0, |pipe| state.pattern.number_of(pipe))
+        }))
+    }
+
+    /// PEER: ends the connection of the peer with this routing id. False: there is none.
+    #[doc(hidden)]
+    pub fn disconnect_peer(&self, routing_id: u32) -> bool {
+        let found = self.core().with(|state| {
+            let pipe = state.pattern.numbered(routing_id)?;
+            state.endpoints.retain(|(_, attached)| {
+                !matches!(attached, Attached::Connector(at) | Attached::InprocPipe(at) if *at == pipe)
+            });
+            Some(pipe)
+        });
+        found.map(|pipe| self.core().drop_pipe(pipe)).is_some()
     }
 
     /// Whether both are handles of one socket.

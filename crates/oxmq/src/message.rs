@@ -29,7 +29,8 @@ pub struct Message {
     kind: Kind,
     inline_bytes: u8,
     more: bool,
-    _reserved: u8,
+    /// `connection` is its routing id.
+    routed: bool,
     /// Which connection it came by ([`Connection`](crate::Connection) numbers); 0 is none.
     connection: u32,
 }
@@ -113,7 +114,7 @@ impl Message {
             kind: Kind::Inline,
             inline_bytes: 0,
             more: false,
-            _reserved: 0,
+            routed: false,
             connection: 0,
         }
     }
@@ -172,6 +173,38 @@ impl Message {
         self.kind == Kind::Shared
     }
 
+    /// SERVER, PEER: the routing id of the peer that sent the message, or that it is for; 0 is none.
+    ///
+    /// ```
+    /// use oxmq::{Context, Message, SocketType};
+    /// let context = Context::new();
+    /// let server = context.socket(SocketType::Server)?;
+    /// let client = context.socket(SocketType::Client)?;
+    /// client.connect(&server.bind("tcp://127.0.0.1:*")?)?;
+    /// client.send("question")?;
+    /// let question = server.recv()?;
+    /// let mut answer = Message::from("answer");
+    /// answer.set_routing_id(question.routing_id());
+    /// server.send(answer)?;
+    /// assert_eq!(&client.recv()?[..], b"answer");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn routing_id(&self) -> u32 {
+        if self.routed { self.connection } else { 0 }
+    }
+
+    /// SERVER, PEER: the peer that the message is for; 0 is none.
+    pub fn set_routing_id(&mut self, routing_id: u32) {
+        self.set_sender(routing_id);
+    }
+
+    #[inline]
+    pub(crate) fn set_sender(&mut self, number: u32) {
+        self.routed = number != 0;
+        self.connection = number;
+    }
+
     /// The body, when no other message shares it.
     pub fn get_mut(&mut self) -> Option<&mut [u8]> {
         match self.kind {
@@ -204,7 +237,7 @@ impl Message {
             kind: Kind::Shared,
             inline_bytes: 0,
             more: false,
-            _reserved: 0,
+            routed: false,
             connection: 0,
         }
     }
@@ -270,6 +303,7 @@ impl Clone for Message {
             Kind::Inline => {
                 let mut copy = Message::from(&self[..]);
                 copy.more = self.more;
+                (copy.routed, copy.connection) = (self.routed, self.connection);
                 copy
             }
             Kind::Shared => {
@@ -282,6 +316,7 @@ impl Clone for Message {
                 }
                 let mut copy = Message::shared(shared);
                 copy.more = self.more;
+                (copy.routed, copy.connection) = (self.routed, self.connection);
                 copy
             }
         }

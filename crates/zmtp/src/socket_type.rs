@@ -29,11 +29,23 @@ pub enum SocketType {
     XSub,
     /// Raw streams: speaks to peers that do not speak ZMTP.
     Stream,
+    /// Asynchronous replier, addressing its peers, of messages of one part.
+    Server,
+    /// Asynchronous requester, of messages of one part.
+    Client,
+    /// Receiving end of a pipeline, of messages of one part.
+    Gather = 16,
+    /// Sending end of a pipeline, of messages of one part.
+    Scatter,
+    /// Equal among equals, addressing its peers, of messages of one part.
+    Peer = 19,
+    /// Exclusive pair, of messages of one part.
+    Channel,
 }
 
 impl SocketType {
     /// Every socket type, in the order of their numbers in the C API.
-    pub const ALL: [SocketType; 12] = [
+    pub const ALL: [SocketType; 18] = [
         SocketType::Pair,
         SocketType::Pub,
         SocketType::Sub,
@@ -46,6 +58,12 @@ impl SocketType {
         SocketType::XPub,
         SocketType::XSub,
         SocketType::Stream,
+        SocketType::Server,
+        SocketType::Client,
+        SocketType::Gather,
+        SocketType::Scatter,
+        SocketType::Peer,
+        SocketType::Channel,
     ];
 
     /// The type whose [`name`](Self::name) is exactly `name`; case matters.
@@ -68,6 +86,12 @@ impl SocketType {
             SocketType::XPub => "XPUB",
             SocketType::XSub => "XSUB",
             SocketType::Stream => "STREAM",
+            SocketType::Server => "SERVER",
+            SocketType::Client => "CLIENT",
+            SocketType::Gather => "GATHER",
+            SocketType::Scatter => "SCATTER",
+            SocketType::Peer => "PEER",
+            SocketType::Channel => "CHANNEL",
         }
     }
 
@@ -78,7 +102,7 @@ impl SocketType {
 
     /// The type with this [`number`](Self::number).
     pub fn from_number(number: u8) -> Option<SocketType> {
-        Self::ALL.get(usize::from(number)).copied()
+        Self::ALL.into_iter().find(|socket_type| socket_type.number() == number)
     }
 
     /// Whether a socket of this type accepts a peer of type `peer`.
@@ -98,7 +122,19 @@ impl SocketType {
             Pull => matches!(peer, Push),
             Push => matches!(peer, Pull),
             Stream => false,
+            Server => matches!(peer, Client),
+            Client => matches!(peer, Server),
+            Gather => matches!(peer, Scatter),
+            Scatter => matches!(peer, Gather),
+            Peer => matches!(peer, Peer),
+            Channel => matches!(peer, Channel),
         }
+    }
+
+    /// Whether its messages have one part: RFCs 41, 48 to 51.
+    pub const fn is_single_part(self) -> bool {
+        use SocketType::*;
+        matches!(self, Server | Client | Gather | Scatter | Peer | Channel)
     }
 
     /// Whether a socket of this type tells its peers its identity, as libzmq 4 does.
@@ -122,25 +158,27 @@ mod tests {
         for socket_type in SocketType::ALL {
             assert_eq!(SocketType::from_name(socket_type.name().as_bytes()), Some(socket_type));
         }
-        for unknown in [&b""[..], b"pair", b"PAIR\0", b"PUBS", b"SERVER"] {
+        for unknown in [&b""[..], b"pair", b"PAIR\0", b"PUBS", b"RADIO"] {
             assert_eq!(SocketType::from_name(unknown), None);
         }
     }
 
     #[test]
-    fn numbers_are_the_places_in_the_list() {
-        for (at, socket_type) in SocketType::ALL.into_iter().enumerate() {
-            assert_eq!(usize::from(socket_type.number()), at);
-            assert_eq!(SocketType::from_number(at as u8), Some(socket_type));
+    fn numbers_are_those_of_the_c_api() {
+        for socket_type in SocketType::ALL {
+            assert_eq!(SocketType::from_number(socket_type.number()), Some(socket_type));
         }
-        assert_eq!(SocketType::from_number(12), None);
+        for number in [14, 15, 18, 21] {
+            assert_eq!(SocketType::from_number(number), None);
+        }
         assert_eq!((SocketType::Push.number(), SocketType::Sub.number()), (8, 2));
+        assert_eq!((SocketType::Server.number(), SocketType::Channel.number()), (12, 20));
     }
 
     #[test]
     fn compatibility_is_the_table_of_rfc_37() {
         use SocketType::*;
-        let table: [(SocketType, &[SocketType]); 12] = [
+        let table: [(SocketType, &[SocketType]); 18] = [
             (Pair, &[Pair]),
             (Pub, &[Sub, XSub]),
             (Sub, &[Pub, XPub]),
@@ -153,6 +191,12 @@ mod tests {
             (XPub, &[Sub, XSub]),
             (XSub, &[Pub, XPub]),
             (Stream, &[]),
+            (Server, &[Client]),
+            (Client, &[Server]),
+            (Gather, &[Scatter]),
+            (Scatter, &[Gather]),
+            (Peer, &[Peer]),
+            (Channel, &[Channel]),
         ];
         for (ours, accepted) in table {
             for theirs in SocketType::ALL {

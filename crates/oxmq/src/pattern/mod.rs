@@ -9,6 +9,8 @@ mod push;
 mod reply;
 mod request;
 mod router;
+mod server;
+mod single;
 mod stream;
 mod subscribe;
 mod xpublish;
@@ -37,6 +39,8 @@ pub(crate) enum Refusal {
     Forked,
     /// A multipart without a part.
     Empty,
+    /// Messages of this type of socket have one part.
+    Multipart,
     /// No peer has the identity that the message is for.
     Unreachable,
     /// Not a routing id and one part of data, which is what raw connections take.
@@ -130,6 +134,16 @@ pub(crate) trait Pattern: Send {
         0
     }
 
+    /// SERVER, PEER: the routing id of the peer at the end of a pipe; 0 is none.
+    fn number_of(&self, _pipe: PipeId) -> u32 {
+        0
+    }
+
+    /// SERVER, PEER: the pipe of the peer with this routing id.
+    fn numbered(&self, _number: u32) -> Option<PipeId> {
+        None
+    }
+
     /// Whether what peers send is dropped unseen: a type that cannot receive.
     fn discards_input(&self) -> bool {
         false
@@ -192,5 +206,10 @@ pub(crate) fn new(kind: SocketType) -> Box<dyn Pattern> {
         SocketType::XPub => Box::<xpublish::XPub>::default(),
         SocketType::XSub => Box::<xsubscribe::XSub>::default(),
         SocketType::Stream => Box::<stream::Stream>::default(),
+        SocketType::Server | SocketType::Peer => Box::<server::Server>::default(),
+        SocketType::Client => Box::<single::Single<dealer::Dealer>>::default(),
+        SocketType::Gather => Box::<single::Single<pull::Pull>>::default(),
+        SocketType::Scatter => Box::<single::Single<push::Push>>::default(),
+        SocketType::Channel => Box::<single::Single<pair::Pair>>::default(),
     }
 }

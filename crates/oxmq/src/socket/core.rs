@@ -830,18 +830,5 @@ impl State {
 
 /// libzmq's number for a socket type.
 fn type_number(kind: SocketType) -> i32 {
-    match kind {
-        SocketType::Pair => 0,
-        SocketType::Pub => 1,
-        SocketType::Sub => 2,
-        SocketType::Req => 3,
-        SocketType::Rep => 4,
-        SocketType::Dealer => 5,
-        SocketType::Router => 6,
-        SocketType::Pull => 7,
-        SocketType::Push => 8,
-        SocketType::XPub => 9,
-        SocketType::XSub => 10,
-        SocketType::Stream => 11,
-    }
+    kind.number().into()
 }

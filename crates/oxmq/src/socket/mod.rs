@@ -639,6 +639,7 @@ pub(crate) fn send_refusal(refusal: Refusal) -> SendErrorKind {
         Refusal::Closed => SendErrorKind::Closed,
         Refusal::Forked => SendErrorKind::Forked,
         Refusal::Empty => SendErrorKind::Empty,
+        Refusal::Multipart => SendErrorKind::Multipart,
         Refusal::Unreachable => SendErrorKind::HostUnreachable,
         Refusal::NotAPair => SendErrorKind::NotAPair,
     }
@@ -654,9 +655,11 @@ fn send_blocked(blocked: Blocked) -> SendErrorKind {
 
 pub(crate) fn recv_refusal(refusal: Refusal) -> RecvError {
     match refusal {
-        Refusal::Again | Refusal::Empty | Refusal::Unreachable | Refusal::NotAPair => {
-            RecvError::Again
-        }
+        Refusal::Again
+        | Refusal::Empty
+        | Refusal::Multipart
+        | Refusal::Unreachable
+        | Refusal::NotAPair => RecvError::Again,
         Refusal::State(_) => RecvError::State,
         Refusal::NotSupported => RecvError::NotSupported,
         Refusal::Terminated => RecvError::Terminated,
@@ -682,6 +685,7 @@ pub(crate) fn wait_refusal(refusal: Refusal) -> WaitError {
         | Refusal::State(_)
         | Refusal::NotSupported
         | Refusal::Empty
+        | Refusal::Multipart
         | Refusal::Unreachable
         | Refusal::NotAPair => WaitError::TimedOut,
     }
