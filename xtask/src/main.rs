@@ -5,6 +5,7 @@ mod command;
 mod fuzz;
 mod install;
 mod packages;
+mod python;
 mod test;
 
 use anyhow::Result;

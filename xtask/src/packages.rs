@@ -19,7 +19,13 @@ const PACKAGES: &[Package] = &[
     Package { name: "make", present: || program("make") },
     Package { name: "pkg-config", present: || program("pkg-config") },
     Package { name: "cppzmq-dev", present: || Path::new("/usr/include/zmq.hpp").exists() },
+    // Of whatever Python is the first in the path.
+    Package { name: "python3-venv", present: || python("import ensurepip, venv") },
+    Package { name: "python3-dev", present: || python(PYTHON_HEADERS) },
 ];
+
+const PYTHON_HEADERS: &str = "import os, sysconfig; \
+    assert os.path.exists(sysconfig.get_path('include') + '/Python.h')";
 
 /// Installs all packages that are missing.
 pub fn install_all() -> Result<()> {
@@ -66,6 +72,11 @@ fn apt_get(args: &[&str]) -> Result<()> {
 fn program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}
+
+fn python(script: &str) -> bool {
+    let ran = Invocation::program("python3", &["-c", script]).quiet().run();
+    ran.is_ok_and(|outcome| outcome.success)
 }
 
 fn library(name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must pass, and one summary.
 
 use crate::command::{Invocation, Outcome, target_dir};
-use crate::{chores, fuzz, install, packages};
+use crate::{chores, fuzz, install, packages, python};
 use anyhow::{Result, ensure};
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", what: "committed corpora, then some seconds of each target", run: fuzz },
     Step { name: "valgrind", what: "every example program, under valgrind", run: valgrind },
     Step { name: "capi", what: "the C library as it is installed, optimised", run: capi },
+    Step { name: "pyzmq", what: "pyzmq over the C library, and its event loops", run: pyzmq },
     Step { name: "demo", what: "the oxmq command's demo", run: demo },
 ];
 
@@ -157,9 +158,15 @@ fn capi() -> Result<Outcome> {
     install::install(Path::new(&prefix), false)?;
     let outcome = Invocation::cargo(&["test", "--package", "oxmq-capi", "--no-fail-fast"])
         .args(&["--test", "abi", "--test", "options", "--test", "programs"])
+        .args(&["--test", "descriptor"])
         .env("OXMQ_PREFIX", prefix)
         .run()?;
     Ok(outcome.with_tests())
+}
+
+fn pyzmq() -> Result<Outcome> {
+    packages::install_all()?;
+    python::run()
 }
 
 fn demo() -> Result<Outcome> {
