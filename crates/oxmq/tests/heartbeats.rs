@@ -142,10 +142,6 @@ fn peers_that_know_no_heartbeats_are_not_asked() {
     let openings = [
         (Old::V1.opening(8, b""), Old::V1.answer(7)),
         (Old::V2.opening(8, b""), Old::V2.answer(7)),
-        (
-            [&raw::GREETING_3_0[..], &raw::ready("PUSH", None)].concat(),
-            [&raw::GREETING_OURS[..], &raw::ready("PULL", None)].concat(),
-        ),
     ];
     for (opening, answer) in openings {
         let context = Context::new();
@@ -159,6 +155,22 @@ fn peers_that_know_no_heartbeats_are_not_asked() {
         pull.close();
         assert_eq!(peer.read_to_end(), b"");
     }
+}
+
+/// Many a libzmq announces ZMTP 3.0 and answers PINGs.
+#[test]
+fn a_peer_of_zmtp_3_0_is_asked_too() {
+    let context = Context::new();
+    let pull = context.socket(SocketType::Pull).unwrap();
+    pull.set(HEARTBEAT_IVL, 50).unwrap();
+    let mut peer = RawPeer::connect(&pull.bind("tcp://127.0.0.1:*").unwrap());
+    peer.send(&raw::GREETING_3_0);
+    peer.send(&raw::ready("PUSH", None));
+    peer.expect(&raw::GREETING_OURS);
+    peer.expect(&raw::ready("PULL", None));
+    peer.expect(PING);
+    assert!(peer.ends());
+    assert_eq!(failure(&pull), "the peer has not answered for 50 ms");
 }
 
 #[test]

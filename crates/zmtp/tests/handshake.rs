@@ -86,16 +86,16 @@ fn a_handshake_takes_nothing_of_the_traffic_behind_it() {
 #[test]
 fn later_versions_are_accepted_and_3_0_is_told_apart() {
     for (major, minor) in [(3, 0), (3, 1), (3, 9), (4, 0), (255, 255)] {
-        let mut stream = opening(minor, "SUB");
+        let mut stream = opening(minor, "PUB");
         stream[10] = major;
-        let mut driver = Driver::fed(&Config::new(SocketType::Pub), [stream.as_slice()]);
+        let mut driver = Driver::fed(&Config::new(SocketType::Sub), [stream.as_slice()]);
         let version = Version { major, minor };
         assert_eq!(driver.connection.peer().unwrap().version, version);
         let mut out = Vec::new();
-        assert_eq!(
-            driver.connection.ping(1, b"", &mut out),
-            version > Version { major: 3, minor: 0 }
-        );
+        assert!(driver.connection.subscribe(b"A", &mut out));
+        let is_command = out[0] == 4;
+        assert_eq!(is_command, version > Version { major: 3, minor: 0 });
+        assert!(driver.connection.ping(1, b"", &mut out));
     }
 }
 

@@ -547,7 +547,7 @@ options! {
     REQ_RELAXED = 53, req_relaxed: Bool(bool) = false, Range::Bool;
 
     /// How often a PING asks the peer for a sign of life, in milliseconds; 0 is never. Peers before
-    /// ZMTP 3.1 do not know it, and are not asked.
+    /// ZMTP 3.0 do not know it, and are not asked.
     ///
     /// Default: 0. Too short costs traffic and wake-ups on idle connections; without it, a peer that
     /// vanished without a word is noticed only when the system gives up on it.

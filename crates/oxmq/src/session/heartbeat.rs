@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use oxmq_zmtp::Version;
+
 use super::{Failure, Inner, Phase, Session};
 use crate::Message;
 use crate::drive::Work;
@@ -47,10 +49,10 @@ impl Watch {
 }
 
 impl Inner {
-    /// The handshake is done: PINGs begin, if they are wanted and the peer knows them.
+    /// The handshake is done: PINGs begin, if they are wanted and the peer takes them.
     pub(super) fn start_heartbeats(&mut self) {
         if let Some(interval) = interval(&self.options)
-            && self.peer_knows_pings()
+            && self.peer_version().is_some_and(Version::takes_pings)
         {
             let ping_at = Some(Instant::now() + interval);
             self.heartbeat = Some(Box::new(Heartbeat { ping_at, ..Heartbeat::default() }));
@@ -60,16 +62,17 @@ impl Inner {
 
     /// Another peer has come under this one's name: it is asked for a sign of life now.
     pub(super) fn doubt(&mut self) {
-        if self.peer_knows_pings() && matches!(self.phase, Phase::Traffic(_)) {
+        // Nobody has asked for heartbeats: only of who is known to answer silence says anything.
+        let answers = self.peer_version().is_some_and(Version::has_traffic_commands);
+        if answers && matches!(self.phase, Phase::Traffic(_)) {
             let heartbeat = self.heartbeat.get_or_insert_default();
             heartbeat.ping_at = Some(Instant::now());
             heartbeat.doubts = true;
         }
     }
 
-    fn peer_knows_pings(&self) -> bool {
-        let version = self.zmtp.as_ref().and_then(|zmtp| zmtp.peer_version());
-        version.is_some_and(|version| version.has_traffic_commands())
+    fn peer_version(&self) -> Option<Version> {
+        self.zmtp.as_ref().and_then(|zmtp| zmtp.peer_version())
     }
 
     /// The peer sent a PING.

@@ -222,13 +222,13 @@ impl Connection {
     }
 
     /// Appends a PING, and says whether it did: not before the connection is ready, and not for a
-    /// peer of ZMTP 3.0, which does not know it.
+    /// peer that [takes none](Version::takes_pings).
     ///
     /// `ttl_ds`, in tenths of a second, is how long the peer may wait for our next sign of life
     /// before it takes us for dead; 0 leaves that to the peer. The peer sends `context`, at most 16
     /// bytes of it, back.
     pub fn ping(&mut self, ttl_ds: u16, context: &[u8], out: &mut Vec<u8>) -> bool {
-        if !self.peer_version().is_some_and(Version::has_traffic_commands) {
+        if !self.peer_version().is_some_and(Version::takes_pings) {
             return false;
         }
         self.send_command(Command::Ping { ttl_ds, context }, out);

@@ -57,6 +57,12 @@ impl Version {
     pub fn has_traffic_commands(self) -> bool {
         self >= Version { major: 3, minor: 1 }
     }
+
+    /// Whether peers of this version may be sent a PING: those that know commands. ZMTP 3.0 has none
+    /// such, but libzmq 4.2 and the first of 4.3, which announce it, answer.
+    pub fn takes_pings(self) -> bool {
+        self >= Version { major: 3, minor: 0 }
+    }
 }
 
 impl fmt::Display for Version {
