@@ -14,6 +14,7 @@ use crate::socket::{Events, Socket};
 #[cfg(not(oxmq_sim))]
 use crate::{PollError, PollItem, socket::poll_masked, sys::SignalMask};
 
+pub use crate::bell::Bell;
 pub use crate::claim::{Claim, is_claimed};
 pub use crate::message::ffi::{adopt, data_mut, is_message, is_shared, with_size, without_message};
 

@@ -7,6 +7,8 @@
 
 // Under loom only the modules that it checks are compiled.
 mod asymmetric;
+#[cfg_attr(loom, allow(dead_code, reason = "its users are not compiled"))]
+mod bell;
 mod biased;
 mod block;
 #[cfg(not(loom))]

@@ -452,6 +452,144 @@ extern "C" fn note(_: i32) {
 
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
 
+// The poller's descriptor.
+
+fn rings(poller: &Poller, timeout: Option<Duration>) -> bool {
+    poll(&mut [PollItem::descriptor(poller.fd().unwrap(), Events::IN)], timeout).unwrap() == 1
+}
+
+/// A wait that finds nothing ends it, but for news that is on its way.
+fn assert_quiet(poller: &Poller) {
+    for _ in 0..1000 {
+        assert_eq!(wait(poller, NOW), []);
+        if !rings(poller, NOW) {
+            return;
+        }
+    }
+    panic!("readable for nothing, again and again");
+}
+
+#[test]
+fn the_descriptor_is_readable_while_a_wait_would_report_something() {
+    for endpoint in all_endpoints() {
+        let context = Context::new();
+        let (pull, push) = (Pull::new(&context).unwrap(), Push::new(&context).unwrap());
+        push.connect(&pull.bind(&endpoint).unwrap()).unwrap();
+        let poller = Poller::new();
+        assert_eq!(poller.fd().unwrap(), poller.fd().unwrap());
+        poller.add(&pull, Events::IN, 7).unwrap();
+        for _ in 0..100 {
+            assert_quiet(&poller);
+            push.send("one").unwrap();
+            while wait(&poller, NOW) != [(7, Events::IN)] {
+                assert!(rings(&poller, Some(LONG)), "{endpoint}");
+            }
+            for _ in 0..3 {
+                assert!(rings(&poller, NOW), "{endpoint}");
+                assert_eq!(wait(&poller, NOW), [(7, Events::IN)]);
+            }
+            pull.try_recv().unwrap();
+        }
+        assert_quiet(&poller);
+        // Other events, and others that are ready.
+        poller.add(&push, Events::OUT, 8).unwrap();
+        assert!(rings(&poller, Some(LONG)));
+        assert_eq!(wait(&poller, NOW), [(8, Events::OUT)]);
+        poller.modify(&push, Events::NONE).unwrap();
+        assert_quiet(&poller);
+        poller.modify(&push, Events::OUT).unwrap();
+        assert!(rings(&poller, Some(LONG)));
+        poller.remove(&push).unwrap();
+        assert_quiet(&poller);
+        // Its end, too.
+        pull.close();
+        assert!(rings(&poller, Some(LONG)));
+        assert!(matches!(poller.wait(&mut Vec::new(), NOW), Err(PollerError::Closed { token: 7 })));
+        assert_quiet(&poller);
+    }
+}
+
+#[test]
+fn the_descriptor_is_readable_for_the_descriptors_in_it() {
+    let poller = Poller::new();
+    let (mut near, far) = UnixStream::pair().unwrap();
+    let file = std::fs::File::open("Cargo.toml").unwrap();
+    for asks_first in [true, false] {
+        if asks_first {
+            poller.fd().unwrap();
+        }
+        poller.add_fd(far.as_raw_fd(), Events::IN, 1).unwrap();
+        assert_eq!(wait(&poller, NOW), []);
+        assert!(!rings(&poller, NOW));
+        near.write_all(b"x").unwrap();
+        assert!(rings(&poller, Some(LONG)));
+        assert_eq!(wait(&poller, NOW), [(1, Events::IN)]);
+        assert!(rings(&poller, NOW));
+        (&far).read_exact(&mut [0]).unwrap();
+        assert_eq!(wait(&poller, NOW), []);
+        assert!(!rings(&poller, NOW));
+        // A file of the disk is always ready.
+        poller.add_fd(file.as_raw_fd(), Events::IN, 2).unwrap();
+        for _ in 0..3 {
+            assert!(rings(&poller, NOW));
+            assert_eq!(wait(&poller, NOW), [(2, Events::IN)]);
+        }
+        poller.remove_fd(file.as_raw_fd()).unwrap();
+        poller.remove_fd(far.as_raw_fd()).unwrap();
+        assert_eq!(wait(&poller, NOW), []);
+        assert!(!rings(&poller, NOW));
+    }
+}
+
+/// A loop that waits by the descriptor alone: no message waits for the next one.
+#[test]
+fn nothing_is_overlooked_by_who_waits_by_the_descriptor() {
+    const EACH: u64 = 30_000;
+    for endpoint in all_endpoints() {
+        let context = Context::new();
+        let pulls: Vec<Pull> = (0..3).map(|_| Pull::new(&context).unwrap()).collect();
+        let poller = Poller::new();
+        let mut at = Vec::new();
+        for (token, pull) in pulls.iter().enumerate() {
+            let unique = if endpoint.starts_with("tcp") {
+                endpoint.clone()
+            } else {
+                format!("{endpoint}-{token}")
+            };
+            at.push(pull.bind(&unique).unwrap());
+            poller.add(pull, Events::IN, token).unwrap();
+        }
+        thread::scope(|scope| {
+            for sender in 0..6 {
+                let (context, at) = (&context, &at[sender % at.len()]);
+                scope.spawn(move || {
+                    let push = Push::new(context).unwrap();
+                    push.connect(at).unwrap();
+                    for number in 0..EACH {
+                        push.send("x").unwrap();
+                        if number % 97 == 0 {
+                            thread::yield_now();
+                        }
+                    }
+                });
+            }
+            let mut received = 0;
+            while received < 6 * EACH {
+                assert!(rings(&poller, Some(LONG)), "{endpoint}: {received}");
+                for (token, _) in wait(&poller, NOW) {
+                    // Some of what is there, as a fair loop does.
+                    for _ in 0..1 + received % 50 {
+                        if pulls[token].try_recv().is_err() {
+                            break;
+                        }
+                        received += 1;
+                    }
+                }
+            }
+        });
+    }
+}
+
 #[test]
 fn a_signal_ends_a_wait() {
     process::handle_signal(libc::SIGUSR1, note);

@@ -12,6 +12,9 @@ use crate::socket::waiters::Events;
 /// Names a registration; never used again for another.
 pub(super) type Key = u64;
 
+/// Names none.
+pub(super) const NO_KEY: Key = 0;
+
 /// The registrations. Their lock is never held while a socket is asked or the system called.
 #[derive(Default)]
 pub(super) struct Items {
@@ -149,6 +152,13 @@ impl Items {
             entry.queued = true;
             self.candidates.push(key);
         }
+    }
+
+    /// Whether another look may find something, though nobody has told of it.
+    pub(super) fn is_unsettled(&self) -> bool {
+        let wanted = Events::IN | Events::OUT;
+        !self.candidates.is_empty()
+            || self.always_ready().any(|entry| entry.wanted.intersects(wanted))
     }
 
     /// Takes the candidates, those told of just now among them.

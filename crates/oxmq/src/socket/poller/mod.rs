@@ -29,6 +29,12 @@
 //! - The socket's [waiting list](crate::socket::waiters): under the socket's lock, one socket at a
 //!   time.
 //!
+//! # The descriptor
+//!
+//! [`Poller::fd`] is the epoll of the registered descriptors; with them in it is a [bell](Bell) that
+//! rings while there are candidates, or may be. Whoever makes one rings it, after the fact; a look
+//! hushes it first, and rings it if candidates are left.
+//!
 //! Of up to [`LED_SOCKETS_MAX`] sockets the waiting thread leads, as a blocking call does: it
 //! drives their connections itself. Of more the I/O threads do.
 
@@ -48,6 +54,7 @@ use parking_lot::Mutex;
 
 use super::Socket;
 use super::poll::{events_of, interest};
+use crate::bell::Bell;
 use crate::pattern::Refusal;
 use crate::socket::core::{Core, State};
 use crate::socket::wait::{Deadline, Sleeper, Woken};
@@ -180,13 +187,7 @@ impl Poller {
     /// [`PollerError::AlreadyAdded`]; the system cannot wait for it, or has no descriptor left.
     pub fn add_fd(&self, fd: RawFd, events: Events, token: usize) -> Result<(), PollerError> {
         self.check()?;
-        let epoll = match self.epoll.get() {
-            Some(epoll) => epoll,
-            None => {
-                let made = Epoll::new().map_err(PollerError::System)?;
-                self.epoll.get_or_init(|| made)
-            }
-        };
+        let epoll = self.epoll().map_err(PollerError::System)?;
         let name = Name::Descriptor(fd);
         let inserted = self.items.lock().insert(name, Target::Descriptor(fd), events, token);
         let key = inserted.ok_or(PollerError::AlreadyAdded)?;
@@ -265,7 +266,55 @@ impl Poller {
         Ok(())
     }
 
+    fn epoll(&self) -> io::Result<&Epoll> {
+        if let Some(epoll) = self.epoll.get() {
+            return Ok(epoll);
+        }
+        let made = Epoll::new()?;
+        Ok(self.epoll.get_or_init(|| made))
+    }
+
     // Waiting.
+
+    /// A descriptor that is readable whenever [`Poller::wait`] would report something, for event
+    /// loops that wait by descriptors: when it is, wait with a timeout of 0. It may be readable for
+    /// nothing; after a wait that found nothing it is not. It is the poller's own, and there is
+    /// nothing else to be done with it.
+    ///
+    /// It makes every change of what is ready cost a system call, as long as the poller lives.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use oxmq::{Context, Events, Pair, PollItem, Poller, poll};
+    /// let context = Context::new();
+    /// let (a, b) = (Pair::new(&context)?, Pair::new(&context)?);
+    /// a.bind("inproc://loop")?;
+    /// b.connect("inproc://loop")?;
+    /// let poller = Poller::new();
+    /// poller.add(&a, Events::IN, 1)?;
+    /// b.send("ready")?;
+    /// // What a foreign loop does.
+    /// assert_eq!(poll(&mut [PollItem::descriptor(poller.fd()?, Events::IN)], None)?, 1);
+    /// let mut events = Vec::new();
+    /// assert_eq!(poller.wait(&mut events, Some(Duration::ZERO))?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PollerError::System`]: no descriptor is left. [`PollerError::Forked`].
+    pub fn fd(&self) -> Result<RawFd, PollerError> {
+        self.check()?;
+        let epoll = self.epoll().map_err(PollerError::System)?;
+        if self.told.bell().is_none() {
+            let bell = Bell::new().map_err(PollerError::System)?;
+            let added = epoll.add(bell.fd(), items::NO_KEY, sys::Interest::READ);
+            added.map_err(PollerError::System)?;
+            if let Err(other) = self.told.set_bell(bell) {
+                let _ = epoll.remove(other.fd());
+            }
+        }
+        Ok(epoll.raw())
+    }
 
     /// Waits until something registered is ready, for `timeout` at most (`None`: for ever), and
     /// replaces `events` by what is. Says how many that are; 0 when the time is over. With nothing
@@ -333,9 +382,18 @@ impl Poller {
 
     /// Looks at the candidates and the descriptors, without waiting.
     fn look(&self, events: &mut Vec<PollerEvent>) -> Result<(), PollerError> {
+        if let Some(bell) = self.told.bell() {
+            bell.hush();
+        }
         let candidates = self.items.lock().take_candidates(&self.told);
-        self.look_at_sockets(&candidates, events)?;
-        self.look_at_descriptors(events).map_err(PollerError::System)
+        let looked = match self.look_at_sockets(&candidates, events) {
+            Ok(()) => self.look_at_descriptors(events).map_err(PollerError::System),
+            error => error,
+        };
+        if self.told.bell().is_some() && self.items.lock().is_unsettled() {
+            self.told.ring();
+        }
+        looked
     }
 
     fn look_at_sockets(
