@@ -6,7 +6,7 @@ use oxmq::monitor::MonitorVersion;
 
 use crate::boundary::int;
 use crate::context::text;
-use crate::errno::{EINVAL, Errno};
+use crate::errno::{EAGAIN, EINVAL, Errno};
 use crate::handle;
 use crate::socket::{Socket, kind};
 
@@ -60,8 +60,10 @@ pub unsafe extern "C" fn zmq_socket_monitor_versioned(
 #[unsafe(no_mangle)]
 pub extern "C" fn zmq_socket_monitor_pipes_stats(socket: *mut c_void) -> c_int {
     int(|| {
-        let told = handle::get::<Socket>(socket)?.socket.monitor_pipe_stats();
-        // That nobody monitors, or that there is no pipe, is an error to libzmq.
-        if told > 0 { Ok(0) } else { Err(EINVAL) }
+        let held = handle::get::<Socket>(socket)?;
+        if !held.socket.monitors_pipe_stats() {
+            return Err(EINVAL);
+        }
+        if held.socket.monitor_pipe_stats() > 0 { Ok(0) } else { Err(EAGAIN) }
     })
 }

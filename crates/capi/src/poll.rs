@@ -20,7 +20,7 @@ pub struct Item {
 }
 
 const POLLIN: c_short = 1;
-const POLLOUT: c_short = 2;
+pub(crate) const POLLOUT: c_short = 2;
 const POLLERR: c_short = 4;
 const POLLPRI: c_short = 8;
 

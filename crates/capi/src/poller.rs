@@ -34,6 +34,8 @@ struct Entry {
     socket: usize,
     fd: c_int,
     user_data: usize,
+    /// Anything at all is waited for.
+    active: bool,
 }
 
 const NO_FD: c_int = -1;
@@ -63,6 +65,11 @@ fn checked(events: c_short) -> Result<oxmq::Events, Errno> {
     if events & !POLL_ALL != 0 { Err(EINVAL) } else { Ok(from_bits(events)) }
 }
 
+/// A descriptor that may be one.
+fn descriptor(fd: c_int) -> Result<c_int, Errno> {
+    if fd < 0 { Err(Errno(libc::EBADF)) } else { Ok(fd) }
+}
+
 fn failed(error: PollerError) -> Errno {
     Errno(error.errno())
 }
@@ -86,14 +93,29 @@ impl Poller {
         Ok(())
     }
 
+    /// Other events are waited for of what `is` names.
+    fn set_active(&self, is: impl Fn(&Entry) -> bool, wanted: oxmq::Events) {
+        for entry in self.entries().by_token.values_mut().filter(|entry| is(entry)) {
+            entry.active = !wanted.is_empty();
+        }
+    }
+
     fn forget(&self, is: impl Fn(&Entry) -> bool) {
         self.entries().by_token.retain(|_, entry| !is(entry));
     }
 
     fn wait(&self, events: &mut [Event], timeout_ms: c_long) -> Result<usize, Errno> {
+        if timeout_ms < 0 && !self.entries().by_token.values().any(|entry| entry.active) {
+            // It would never end.
+            return Err(EFAULT);
+        }
         let mut found = Vec::new();
-        self.poller.wait(&mut found, timeout(timeout_ms)).map_err(failed)?;
-        if found.is_empty() {
+        let waited = self.poller.wait(&mut found, timeout(timeout_ms));
+        if let Err(PollerError::Closed { token }) = waited {
+            self.entries().by_token.remove(&token);
+        }
+        waited.map_err(failed)?;
+        if found.is_empty() || events.is_empty() {
             return Err(EAGAIN);
         }
         let entries = self.entries();
@@ -150,7 +172,8 @@ pub extern "C" fn zmq_poller_add(
         let (poller, held) = (poller(handle)?, handle::get::<Socket>(socket)?);
         let wanted = checked(events)?;
         let (socket, user_data) = (socket.expose_provenance(), user_data.expose_provenance());
-        let entry = Entry { socket, fd: NO_FD, user_data };
+        let active = !wanted.is_empty();
+        let entry = Entry { socket, fd: NO_FD, user_data, active };
         poller.add(entry, |token| poller.poller.add(&held.socket, wanted, token))?;
         Ok(0)
     })
@@ -164,7 +187,9 @@ pub extern "C" fn zmq_poller_modify(
 ) -> c_int {
     int(|| {
         let (poller, held) = (poller(handle)?, handle::get::<Socket>(socket)?);
-        poller.poller.modify(&held.socket, checked(events)?).map_err(failed)?;
+        let wanted = checked(events)?;
+        poller.poller.modify(&held.socket, wanted).map_err(failed)?;
+        poller.set_active(|entry| entry.socket == socket.addr(), wanted);
         Ok(0)
     })
 }
@@ -188,11 +213,9 @@ pub extern "C" fn zmq_poller_add_fd(
 ) -> c_int {
     int(|| {
         let poller = poller(handle)?;
-        let wanted = checked(events)?;
-        if fd < 0 {
-            return Err(Errno(libc::EBADF));
-        }
-        let entry = Entry { socket: 0, fd, user_data: user_data.expose_provenance() };
+        let (fd, wanted) = (descriptor(fd)?, checked(events)?);
+        let (user_data, active) = (user_data.expose_provenance(), events != 0);
+        let entry = Entry { socket: 0, fd, user_data, active };
         poller.add(entry, |token| poller.poller.add_fd(fd, wanted, token))?;
         Ok(0)
     })
@@ -201,7 +224,10 @@ pub extern "C" fn zmq_poller_add_fd(
 #[unsafe(no_mangle)]
 pub extern "C" fn zmq_poller_modify_fd(handle: *mut c_void, fd: c_int, events: c_short) -> c_int {
     int(|| {
-        poller(handle)?.poller.modify_fd(fd, checked(events)?).map_err(failed)?;
+        let poller = poller(handle)?;
+        let (fd, wanted) = (descriptor(fd)?, checked(events)?);
+        poller.poller.modify_fd(fd, wanted).map_err(failed)?;
+        poller.set_active(|entry| entry.socket == 0 && entry.fd == fd, wanted);
         Ok(0)
     })
 }
@@ -210,7 +236,7 @@ pub extern "C" fn zmq_poller_modify_fd(handle: *mut c_void, fd: c_int, events: c
 pub extern "C" fn zmq_poller_remove_fd(handle: *mut c_void, fd: c_int) -> c_int {
     int(|| {
         let poller = poller(handle)?;
-        poller.poller.remove_fd(fd).map_err(failed)?;
+        poller.poller.remove_fd(descriptor(fd)?).map_err(failed)?;
         poller.forget(|entry| entry.socket == 0 && entry.fd == fd);
         Ok(0)
     })
@@ -248,5 +274,15 @@ pub unsafe extern "C" fn zmq_poller_wait_all(
         // SAFETY: the caller's word (zmq.h).
         let events = unsafe { std::slice::from_raw_parts_mut(events, count) };
         Ok(poller.wait(events, timeout_ms)? as c_int)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn zmq_poller_fd(handle: *mut c_void, fd: *mut c_int) -> c_int {
+    int(|| {
+        let poller = poller(handle)?;
+        // SAFETY: the caller's word (zmq.h).
+        *unsafe { place(fd) }? = poller.poller.fd().map_err(failed)?;
+        Ok(0)
     })
 }

@@ -3,15 +3,16 @@
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
-use libc::{c_char, c_int, c_void};
+use libc::{c_char, c_int, c_void, size_t};
 use oxmq::{SocketType, UnbindError};
 
-use crate::boundary::{int, pointer};
+use crate::boundary::{bytes, int, pointer};
 use crate::context::{Context, text};
 use crate::descriptor::Descriptor;
 use crate::errno::{EINVAL, ENOTSOCK, Errno};
 use crate::handle::{self, KIND_MIN, Object};
 use crate::option::Kept;
+use crate::poll::POLLOUT;
 
 /// What is behind a socket's handle.
 pub(crate) struct Socket {
@@ -118,4 +119,21 @@ pub unsafe extern "C" fn zmq_unbind(socket: *mut c_void, endpoint: *const c_char
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn zmq_disconnect(socket: *mut c_void, endpoint: *const c_char) -> c_int {
     detach(socket, endpoint, oxmq::Socket::disconnect, oxmq::Socket::unbind)
+}
+
+/// Whether a ROUTER can send to a peer now.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn zmq_socket_get_peer_state(
+    socket: *mut c_void,
+    routing_id: *const c_void,
+    routing_id_bytes: size_t,
+) -> c_int {
+    int(|| {
+        let held = handle::get::<Socket>(socket)?;
+        // SAFETY: the caller's word (zmq.h).
+        let identity = unsafe { bytes(routing_id, routing_id_bytes) }?;
+        let has_room = held.socket.has_room_for(identity);
+        let has_room = has_room.map_err(|kind| Errno(kind.errno()))?;
+        Ok(if has_room { POLLOUT.into() } else { 0 })
+    })
 }

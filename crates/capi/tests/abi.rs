@@ -59,9 +59,6 @@ const FUNCTIONS: &[(&str, Option<&str>, Option<&str>, &str)] = &[
     ),
 ];
 
-/// Declared, and to come.
-const NOT_BUILT: [&str; 2] = ["zmq_poller_fd", "zmq_socket_get_peer_state"];
-
 /// A header and the folder that it is in.
 struct Header<'a> {
     include: &'a Path,
@@ -271,7 +268,7 @@ fn the_library_exports_what_the_header_declares_and_nothing_else() {
     let exported = exports(&prefix().join("lib/libzmq.so"));
     let declared: BTreeSet<_> = ours(&include, true).functions().into_keys().collect();
     let missing: Vec<_> = declared.difference(&exported).collect();
-    assert_eq!(missing, NOT_BUILT);
+    assert!(missing.is_empty(), "{missing:?}");
     let more: Vec<_> = exported.difference(&declared).collect();
     assert!(more.is_empty(), "{more:?}");
     // The static one has no other name that a program's own could clash with.

@@ -3,7 +3,7 @@
 use crate::sync::{AtomicBool, AtomicU32, Ordering, mutate};
 
 #[cfg(not(loom))]
-pub use with_fd::Bell;
+pub(crate) use with_fd::Bell;
 
 /// Whether the descriptor is readable, so that ringing what rings already costs a look.
 ///
@@ -82,32 +82,29 @@ mod with_fd {
     use crate::sys::EventFd;
 
     /// See [`State`]. Any thread may ring; one at a time hushes.
-    pub struct Bell {
+    pub(crate) struct Bell {
         state: State,
         fd: EventFd,
     }
 
     impl Bell {
         /// A bell that is quiet.
-        ///
-        /// # Errors
-        /// No descriptor is left.
-        pub fn new() -> io::Result<Bell> {
+        pub(crate) fn new() -> io::Result<Bell> {
             Ok(Bell { state: State::new(), fd: EventFd::new()? })
         }
 
         /// What is readable while it rings.
-        pub fn fd(&self) -> RawFd {
+        pub(crate) fn fd(&self) -> RawFd {
             self.fd.raw()
         }
 
         /// There is news.
-        pub fn ring(&self) {
+        pub(crate) fn ring(&self) {
             self.state.ring(|| self.fd.signal());
         }
 
         /// The caller is about to look for news.
-        pub fn hush(&self) {
+        pub(crate) fn hush(&self) {
             self.state.hush(|| self.fd.drain());
         }
     }

@@ -14,7 +14,6 @@ use crate::socket::{Events, Socket};
 #[cfg(not(oxmq_sim))]
 use crate::{PollError, PollItem, socket::poll_masked, sys::SignalMask};
 
-pub use crate::bell::Bell;
 pub use crate::claim::{Claim, is_claimed};
 pub use crate::message::ffi::{adopt, data_mut, is_message, is_shared, with_size, without_message};
 
@@ -79,6 +78,23 @@ impl Socket {
             Ok(state.pattern.events(&mut state.pipes))
         });
         events.map_err(super::socket::wait_refusal)
+    }
+
+    /// Whether a ROUTER's peer of that name can take another message.
+    #[doc(hidden)]
+    pub fn has_room_for(&self, identity: &[u8]) -> Result<bool, SendErrorKind> {
+        let found = self.core().with(|state| {
+            state.check()?;
+            state.pattern.has_room_for(&mut state.pipes, identity)
+        });
+        found.map_err(super::socket::send_refusal)
+    }
+
+    /// Whether a monitor in libzmq's form is told of pipe statistics.
+    #[doc(hidden)]
+    pub fn monitors_pipe_stats(&self) -> bool {
+        let wire = self.core().hub.wire();
+        wire.is_some_and(|wire| wire.is_told(crate::monitor::number::PIPES_STATS))
     }
 
     /// As [`Socket::set`], for an option known only while running.

@@ -230,12 +230,17 @@ impl Wire {
         self.endpoint == endpoint
     }
 
+    /// Whether events of this number are for it.
+    pub(crate) fn is_told(&self, number: u64) -> bool {
+        self.events & number != 0
+    }
+
     /// Queues an event; whether there is now something to flush.
     pub(super) fn queue(&self, event: &Event) -> bool {
         let mut sending = self.sending.lock();
         let mut queued = false;
         for (number, values) in numbers(event, self.version) {
-            if self.events & number == 0 {
+            if !self.is_told(number) {
                 continue;
             }
             if sending.waiting.len() == EVENTS_MAX {

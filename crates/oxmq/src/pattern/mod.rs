@@ -75,6 +75,11 @@ pub(crate) trait Pattern: Send {
         None
     }
 
+    /// Whether the peer of that name can take another message.
+    fn has_room_for(&self, _pipes: &mut Pipes, _identity: &[u8]) -> Result<bool, Refusal> {
+        Err(Refusal::NotSupported)
+    }
+
     /// Which of the messages that options make by themselves are for sockets of this type.
     fn automatic(&self) -> Automatic {
         Automatic::default()

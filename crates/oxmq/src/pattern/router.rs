@@ -118,6 +118,11 @@ impl Pattern for Router {
         Some(self.peers.name(pipes, pipe).is_ok())
     }
 
+    fn has_room_for(&self, pipes: &mut Pipes, identity: &[u8]) -> Result<bool, Refusal> {
+        let pipe = self.peers.find(identity).ok_or(Refusal::Unreachable)?;
+        Ok(pipes.has_room(pipe))
+    }
+
     fn automatic(&self) -> Automatic {
         Automatic { hello: true, disconnect: true, hiccup: false }
     }
