@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use oxmq::{Context, RecvError, SendErrorKind, Socket, SocketType, option};
 use support::{LONG, Place, endpoints, fresh_name};
 
@@ -45,6 +47,27 @@ fn unbind_ends_what_was_accepted_and_loses_nothing() {
         router.set(option::ROUTER_MANDATORY, true).unwrap();
         let error = router.send_multipart(["it", "gone"]).unwrap_err();
         assert_eq!(error.kind(), SendErrorKind::HostUnreachable);
+    }
+}
+
+/// Whoever reads the connection, and however soon.
+#[test]
+fn nothing_sent_after_unbind_is_received() {
+    for endpoint in endpoints() {
+        for _ in 0..100 {
+            let context = Context::new();
+            let [push, pull] = sockets(&context, [SocketType::Push, SocketType::Pull]);
+            push.set(option::RECONNECT_IVL, -1).unwrap();
+            push.set(option::LINGER, 0).unwrap();
+            let bound = pull.bind(&endpoint).unwrap();
+            push.connect(&bound).unwrap();
+            push.send("before").unwrap();
+            assert_eq!(&pull.recv_timeout(LONG).unwrap()[..], b"before");
+            pull.unbind(&bound).unwrap();
+            let _ = push.try_send("after");
+            let received = pull.recv_timeout(Duration::from_millis(5));
+            assert!(received.is_err(), "over {endpoint}: {received:?}");
+        }
     }
 }
 

@@ -100,7 +100,7 @@ impl Session {
         if closes || (orders & order::CLOSE_ORPHAN != 0 && inner.hung_up) {
             inner.closing = true;
             inner.hung_up = false;
-            inner.close_raw();
+            inner.take_no_more();
             let linger_ms = self.linger_ms.load(Ordering::Relaxed);
             if let Ok(linger_ms) = u64::try_from(linger_ms) {
                 let deadline = Instant::now() + Duration::from_millis(linger_ms);

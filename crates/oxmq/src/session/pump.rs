@@ -8,7 +8,7 @@ use oxmq_zmtp::wire::command::legacy_subscription;
 use oxmq_zmtp::{Decoded, Event};
 
 use super::receive_buffer::INLINE_BYTES_MAX;
-use super::{Conflation, Failure, Inner, LargeBody, Origin, Phase, Session, WRITE_BYTES};
+use super::{Conflation, Failure, Inner, LargeBody, Origin, Phase, Session, WRITE_BYTES, order};
 use crate::Message;
 use crate::drive::Work;
 use crate::pipe::IoVecs;
@@ -149,6 +149,10 @@ impl Session {
             && !self.handshake(inner)?
         {
             return Ok(Decoding::Hungry);
+        }
+        // Acquire: pairs with the Release of `close`, of which the I/O thread may not know yet.
+        if self.orders.load(Ordering::Acquire) & order::CLOSE != 0 {
+            inner.take_no_more();
         }
         let decoded = if inner.raw { Ok(inner.decode_raw()) } else { self.decode_frames(inner) };
         if inner.unwanted > 0 {
@@ -444,6 +448,13 @@ impl Inner {
     #[inline]
     pub(super) fn has_room(&mut self) -> bool {
         self.input.as_mut().is_none_or(|input| input.has_room())
+    }
+
+    /// The socket closes the connection: nothing more comes in from it.
+    #[cold]
+    pub(super) fn take_no_more(&mut self) {
+        self.discards_input = true;
+        self.close_raw();
     }
 
     /// Whether everything that was to be sent is.
