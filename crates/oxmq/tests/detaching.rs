@@ -4,7 +4,9 @@ mod support;
 
 use std::time::Duration;
 
+use oxmq::monitor::EventKind;
 use oxmq::{Context, RecvError, SendErrorKind, Socket, SocketType, option};
+use support::raw::{self, RawPeer};
 use support::{LONG, Place, endpoints, fresh_name};
 
 fn sockets<const N: usize>(context: &Context, kinds: [SocketType; N]) -> [Socket; N] {
@@ -68,6 +70,23 @@ fn nothing_sent_after_unbind_is_received() {
             let received = pull.recv_timeout(Duration::from_millis(5));
             assert!(received.is_err(), "over {endpoint}: {received:?}");
         }
+    }
+}
+
+#[test]
+fn who_shakes_hands_during_unbind_is_not_let_in() {
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let [pull] = sockets(&context, [SocketType::Pull]);
+        let monitor = pull.monitor();
+        let bound = pull.bind(&endpoint).unwrap();
+        let mut peer = RawPeer::connect(&bound);
+        while monitor.recv_timeout(LONG).unwrap().kind != EventKind::Accepted {}
+        pull.unbind(&bound).unwrap();
+        peer.send(&raw::GREETING_OURS);
+        peer.send(&raw::ready("PUSH", None));
+        assert!(peer.ends(), "over {endpoint}");
+        assert_eq!(pull.statistics().pipes.len(), 0);
     }
 }
 

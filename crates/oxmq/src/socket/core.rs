@@ -278,6 +278,12 @@ impl Core {
     ) -> Result<(PipeId, Ends), Rejection> {
         self.with(|state| {
             state.check().map_err(|_| Rejection::Closed)?;
+            // The endpoint may have been unbound during the handshake.
+            let is_it =
+                |at: &str, what| matches!(what, &Attached::Listener(..)) && *at == *route.endpoint;
+            if !state.endpoints.iter().any(|(at, what)| is_it(at, what)) {
+                return Err(Rejection::Closed);
+            }
             let link = Link::Session(session.clone());
             let (id, ends) = state.new_session_pipe(link, route.clone(), self.conflates);
             if !state.pattern.attach(&mut state.pipes, id) {

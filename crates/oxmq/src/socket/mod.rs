@@ -124,8 +124,24 @@ impl Socket {
         let actual = address.to_string();
         let id = ListenerId::new();
         let listener = Listener::new(&self.core, fd, address, &actual, options);
-        io.listen(id, listener).map_err(failed)?;
-        self.add_endpoint(actual, Attached::Listener(io, id))
+        // First this: who is accepted must find the endpoint bound.
+        let bound = self.add_endpoint(actual, Attached::Listener(io.clone(), id))?;
+        let listening = io.listen(id, listener).map_err(failed);
+        let is_bound = self.core.with(|state| {
+            let is_it =
+                |what: &Attached| matches!(what, Attached::Listener(_, held) if *held == id);
+            if listening.is_err() {
+                state.endpoints.retain(|(_, what)| !is_it(what));
+            }
+            state.endpoints.iter().any(|(_, what)| is_it(what))
+        });
+        if !is_bound {
+            // Unbound or closed meanwhile, perhaps before it listened.
+            io.unlisten(id);
+        }
+        listening?;
+        self.check().map_err(bind_refusal)?;
+        Ok(bound)
     }
 
     /// Connects to an endpoint, now or whenever a peer is there, again and again.
