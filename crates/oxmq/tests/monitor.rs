@@ -328,8 +328,44 @@ fn a_name_that_nobody_has() {
     let monitor = push.monitor();
     push.connect("tcp://no-such-host.invalid:5555").unwrap();
     let event = next(&monitor);
-    assert_eq!(event.kind.name(), "CONNECT_FAILED", "{event}");
+    assert_eq!((event.kind.name(), reason(&event)), ("CONNECT_FAILED", ReasonKind::Unresolved));
     assert_eq!(next(&monitor).kind.name(), "CONNECT_RETRIED");
+}
+
+/// The end of every endpoint is told, though no connection has been.
+#[test]
+fn an_endpoint_is_given_up() {
+    for endpoint in [free_endpoint(), format!("ipc://@{}", fresh_name())] {
+        let context = Context::new();
+        let push = Push::new(&context).unwrap();
+        push.set(RECONNECT_IVL, 20_000).unwrap();
+        let monitor = push.monitor();
+        let at = format!("inproc://{}", fresh_name());
+        push.as_ref()
+            .monitor_at(&at, number::ALL_V1, MonitorVersion::V1, SocketType::Pair)
+            .unwrap();
+        let wire = Pair::new(&context).unwrap();
+        wire.connect(&at).unwrap();
+        for last in [false, true] {
+            push.connect(&endpoint).unwrap();
+            next_named(&monitor, "CONNECT_RETRIED");
+            if last {
+                push.close()
+            } else {
+                push.disconnect(&endpoint).unwrap()
+            }
+            let event = next(&monitor);
+            assert_eq!((&event.kind, &event.connection.endpoint), (&EventKind::Closed, &endpoint));
+        }
+        assert_eq!(names(&rest(&monitor)), ["MONITOR_STOPPED"]);
+        // In libzmq's form, each attempt is closed, too.
+        let told = std::iter::from_fn(|| Some(v1(&wire)))
+            .filter(|(number, ..)| *number != number::CONNECT_DELAYED);
+        let told: Vec<u64> = told.map(|(number, ..)| number).take(7).collect();
+        let attempt = [number::CLOSED, number::CONNECT_RETRIED, number::CLOSED];
+        assert_eq!(told[..6], [attempt, attempt].concat());
+        assert_eq!(told[6], number::MONITOR_STOPPED);
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@
 //! ```text
 //!  connect:  ConnectDelayed ─▶ Connected ─▶ HandshakeSucceeded ─▶ Disconnected ─▶ ConnectRetried
 //!                   └▶ ConnectFailed ─▶ ConnectRetried └▶ HandshakeFailed ─▶ ConnectRetried
+//!            and Closed, if it ends between two connections
 //!  bind:     Listening or BindFailed, in the end Closed
 //!             └▶ Accepted ─▶ HandshakeSucceeded ─▶ Disconnected
 //!                   └▶ HandshakeFailed
@@ -78,7 +79,8 @@ pub enum EventKind {
     Listening,
     /// It could not be bound.
     BindFailed(Reason),
-    /// The socket is no longer bound to the endpoint.
+    /// The socket is no longer bound to the endpoint; or it has given up an endpoint that it was
+    /// connecting to, because it was disconnected or closed, when no connection stood.
     Closed,
     /// As `Closed`, but the name in the file system could not be removed.
     CloseFailed(Reason),

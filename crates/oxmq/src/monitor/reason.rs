@@ -38,6 +38,8 @@ pub enum ReasonKind {
     Mechanism,
     /// The peer refused this end.
     RefusedByPeer,
+    /// The name in the endpoint could not be looked up.
+    Unresolved,
     /// Nobody listens there.
     ConnectionRefused,
     /// Nobody answered in time (CONNECT_TIMEOUT).
@@ -95,6 +97,10 @@ impl Reason {
             _ => ReasonKind::System,
         };
         Reason::new(kind, format_args!("the system: {error}"), errno_of(error).unwrap_or(libc::EIO))
+    }
+
+    pub(crate) fn unresolved(error: &io::Error) -> Reason {
+        Reason { kind: ReasonKind::Unresolved, ..Reason::system(error) }
     }
 
     pub(crate) fn of(failure: &Failure) -> Reason {

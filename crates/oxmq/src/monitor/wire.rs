@@ -397,8 +397,8 @@ fn numbers(event: &Event, version: MonitorVersion) -> Vec<(u64, Vec<u64>)> {
         EventKind::Accepted => one(number::ACCEPTED, descriptor),
         EventKind::AcceptFailed(_) => one(number::ACCEPT_FAILED, errno),
         EventKind::ConnectDelayed => one(number::CONNECT_DELAYED, libc::EINPROGRESS as u64),
-        // The descriptor of the attempt is closed.
-        EventKind::ConnectFailed(_) if event.descriptor.is_some() => {
+        // The descriptor of the attempt is closed, if there was one.
+        EventKind::ConnectFailed(reason) if reason.kind() != ReasonKind::Unresolved => {
             one(number::CLOSED, descriptor)
         }
         EventKind::ConnectRetried { interval } => {

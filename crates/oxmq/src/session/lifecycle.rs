@@ -24,7 +24,7 @@ use crate::Message;
 use crate::connection::{Peer, Route};
 use crate::drive::Work;
 use crate::endpoint::{Endpoint, TcpEndpoint};
-use crate::monitor::EventKind;
+use crate::monitor::{EventKind, Reason};
 use crate::option::Options;
 use crate::reactor::Reactor;
 use crate::socket::core::Core;
@@ -100,6 +100,7 @@ impl Session {
         if closes || (orders & order::CLOSE_ORPHAN != 0 && inner.hung_up) {
             inner.closing = true;
             inner.hung_up = false;
+            inner.in_vain = inner.is_between_connections();
             inner.take_no_more();
             let linger_ms = self.linger_ms.load(Ordering::Relaxed);
             if let Ok(linger_ms) = u64::try_from(linger_ms) {
@@ -184,7 +185,7 @@ impl Session {
             None => {}
         }
         if addresses.is_empty() {
-            self.tell_unreachable(inner, &error);
+            self.tell_unreachable(inner, Reason::unresolved(&error));
             self.connect_later(inner, reactor);
         } else {
             self.connect_now(inner, reactor);
@@ -212,7 +213,7 @@ impl Session {
                 self.shake_hands(inner, reactor);
             }
             Err(error) => {
-                self.tell_unreachable(inner, &error);
+                self.tell_unreachable(inner, Reason::system(&error));
                 inner.heed_reconnect_stop(&Failure::System(error), false);
                 self.connect_later(inner, reactor);
             }
@@ -491,6 +492,9 @@ impl Session {
         if let Phase::Handshake(_) | Phase::Traffic(_) = inner.phase {
             self.tell_closed(inner);
         }
+        if inner.in_vain {
+            self.tell_given_up(inner);
+        }
         if let Some(fd) = inner.phase.fd() {
             self.group.forget(fd);
         }
@@ -595,6 +599,12 @@ impl Inner {
         Some(Account { taken, left })
     }
 
+    /// An endpoint connected to, to which no connection stands.
+    fn is_between_connections(&self) -> bool {
+        matches!(self.origin, Origin::Connect { .. })
+            && matches!(self.phase, Phase::Offline | Phase::Resolving | Phase::Connecting(_))
+    }
+
     /// The descriptor turned out to be connected.
     pub(super) fn become_connected(&mut self, session: &Session) -> Result<(), Failure> {
         let Phase::Connecting(fd) = &self.phase else { return Ok(()) };
@@ -603,6 +613,7 @@ impl Inner {
             return Err(Failure::System(io::ErrorKind::ConnectionRefused.into()));
         }
         self.route = Arc::new(Route::over(&self.route.endpoint, false, fd));
+        self.in_vain = false;
         session.tell(self, || EventKind::Connected);
         if let Phase::Connecting(fd) = mem::replace(&mut self.phase, Phase::Offline) {
             self.phase = Phase::Handshake(fd);

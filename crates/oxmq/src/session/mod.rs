@@ -136,6 +136,8 @@ pub(crate) struct Inner {
     /// Counts the reads that brought something.
     heard: u32,
     closing: bool,
+    /// It is being closed, and no connection has stood since that began.
+    in_vain: bool,
     /// The socket has closed this connection, and not been closed itself.
     hung_up: bool,
     /// There is no next attempt to connect.
@@ -336,6 +338,7 @@ impl Session {
                     wants_attention: false,
                     heard: 0,
                     closing: false,
+                    in_vain: false,
                     hung_up: false,
                     gives_up: false,
                     attempts: 0,

@@ -50,10 +50,17 @@ impl Session {
         self.tell(inner, || EventKind::Disconnected(Reason::closed_here()));
     }
 
-    /// Connecting failed before there was a descriptor.
-    pub(super) fn tell_unreachable(&self, inner: &Inner, error: &std::io::Error) {
-        self.hub.note_failure(&Reason::system(error));
-        self.tell(inner, || EventKind::ConnectFailed(Reason::system(error)));
+    /// Connecting failed at once.
+    pub(super) fn tell_unreachable(&self, inner: &Inner, reason: Reason) {
+        self.hub.note_failure(&reason);
+        self.tell(inner, || EventKind::ConnectFailed(reason));
+    }
+
+    /// This side has given up an endpoint at which no connection stood.
+    pub(super) fn tell_given_up(&self, inner: &mut Inner) {
+        let descriptor = inner.descriptor();
+        inner.forget_route();
+        self.hub.emit(&inner.route, descriptor, || EventKind::Closed);
     }
 }
 
