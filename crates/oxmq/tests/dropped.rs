@@ -123,6 +123,8 @@ fn full_peers_of_those_who_answer() {
         let answering = socket(&context, kind);
         answering.set(SNDHWM, 3).unwrap();
         answering.set(SNDBUF, 8 << 10).unwrap();
+        // An XSUB would not.
+        answering.set(LINGER, -1).unwrap();
         let actual = answering.bind("tcp://127.0.0.1:*").unwrap();
         let mut peer = RawPeer::connect_with(&actual, 16 << 10);
         let theirs = match kind {
