@@ -193,7 +193,7 @@ pub unsafe extern "C" fn zmq_msg_get(place: *const Message, property: c_int) -> 
         match property {
             MORE => Ok(message.more().into()),
             SHARED => Ok(ffi::is_shared(message).into()),
-            SRCFD => Err(EINVAL),
+            SRCFD => ffi::descriptor(message).ok_or(EINVAL),
             _ => Err(EINVAL),
         }
     })
@@ -212,12 +212,13 @@ pub unsafe extern "C" fn zmq_msg_gets(
 ) -> *const c_char {
     or(std::ptr::null(), || {
         // SAFETY: the caller's word (zmq.h); it is only read.
-        let _message = unsafe { message(place.cast_mut()) }?;
+        let message = unsafe { message(place.cast_mut()) }?;
         if property.is_null() {
             return Err(EINVAL);
         }
         // SAFETY: the caller's word (zmq.h).
-        let _name = unsafe { CStr::from_ptr(property) };
-        Err(EINVAL)
+        let name = unsafe { CStr::from_ptr(property) };
+        let value = name.to_str().ok().and_then(|name| ffi::property(message, name));
+        value.ok_or(EINVAL)
     })
 }

@@ -1,11 +1,13 @@
-//! What is known of a connection: for statistics and for events.
+//! What is known of a connection: for statistics, for events, and for the messages that came by it.
+
+pub(crate) mod registry;
 
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use oxmq_zmtp::{SocketType, Version};
 
-use crate::sys::{self, Fd, SockAddr};
+use crate::sys::{self, Fd, RawFd, SockAddr};
 
 /// A connection of a socket, or the place where there may be one, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -20,6 +22,10 @@ pub struct Connection {
     pub local: Option<String>,
     /// Where the peer's end is. Over ipc who connects has no address.
     pub remote: Option<String>,
+    /// Over ipc, the peer's process.
+    pub process: Option<PeerProcess>,
+    /// Of a message's connection, its descriptor. Once the connection has ended it may be another's.
+    pub descriptor: Option<RawFd>,
     /// Who the peer is, once its handshake is done.
     pub peer: Option<Peer>,
 }
@@ -39,6 +45,19 @@ pub struct Peer {
     pub properties: Vec<(String, Vec<u8>)>,
 }
 
+/// The process at the other end of an ipc connection, as the system knew it when the connection was
+/// made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerProcess {
+    /// The process.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// Its user's group.
+    pub gid: u32,
+}
+
 /// As [`Connection`], in little memory: there is one for each.
 #[derive(Clone)]
 pub(crate) struct Route {
@@ -46,6 +65,8 @@ pub(crate) struct Route {
     pub(crate) bound: bool,
     ends: Ends,
     peer: Option<Presented>,
+    /// What its messages know it by; 0 before its peer has presented itself.
+    number: u32,
 }
 
 /// Where the ends of a connection are, as far as they have addresses.
@@ -53,7 +74,7 @@ pub(crate) struct Route {
 enum Ends {
     Nowhere,
     V4 { local: SocketAddrV4, remote: SocketAddrV4 },
-    Other(Box<(Option<SockAddr>, Option<SockAddr>)>),
+    Other(Box<(Option<SockAddr>, Option<SockAddr>, Option<PeerProcess>)>),
 }
 
 /// As [`Peer`]: most say little.
@@ -73,18 +94,60 @@ struct Details {
 
 impl Route {
     pub(crate) fn new(endpoint: &Arc<str>, bound: bool) -> Route {
-        Route { endpoint: endpoint.clone(), bound, ends: Ends::Nowhere, peer: None }
+        Route { endpoint: endpoint.clone(), bound, ends: Ends::Nowhere, peer: None, number: 0 }
     }
 
     /// With the addresses of a connection that stands.
     pub(crate) fn over(endpoint: &Arc<str>, bound: bool, fd: &Fd) -> Route {
-        let ends = Ends::new(sys::local_address(fd), sys::remote_address(fd));
+        let (local, remote) = (sys::local_address(fd), sys::remote_address(fd));
+        let ends = Ends::new(local, remote, || PeerProcess::over(fd));
         Route { ends, ..Route::new(endpoint, bound) }
     }
 
     /// With a peer that has said who it is.
     pub(crate) fn with_peer(&self, peer: Peer) -> Route {
         Route { peer: Some(peer.into()), ..self.clone() }
+    }
+
+    /// What its messages know it by.
+    #[inline]
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// What libzmq's `zmq_msg_gets` says of a message that came by the connection.
+    pub(crate) fn property(&self, name: &str, descriptor: RawFd) -> Option<Vec<u8>> {
+        match name {
+            "Peer-Address" => return self.peer_address().map(String::into_bytes),
+            "__fd" => return Some(descriptor.to_string().into()),
+            _ => {}
+        }
+        let peer = self.peer.as_ref().filter(|peer| peer.version.is_some())?;
+        let details = peer.details.as_deref();
+        match name {
+            "Socket-Type" => Some(peer.socket_type?.name().into()),
+            "Routing-Id" | "Identity" => match details.map(|details| &details.identity[..]) {
+                None | Some([]) => peer.socket_type?.announces_identity().then(Vec::new),
+                Some(identity) => Some(identity.to_vec()),
+            },
+            _ => {
+                let mut properties = details?.properties.iter();
+                properties.find(|(held, _)| held == name).map(|(_, value)| value.clone())
+            }
+        }
+    }
+
+    /// The peer's address without its port; over ipc, what is known of its process.
+    fn peer_address(&self) -> Option<String> {
+        match &self.ends {
+            Ends::Nowhere => None,
+            Ends::V4 { remote, .. } => Some(remote.ip().to_string()),
+            Ends::Other(ends) => match &**ends {
+                (_, Some(SockAddr::Tcp(remote)), _) => Some(remote.ip().to_string()),
+                (_, _, process) => process
+                    .map(|process| format!(":{}:{}:{}", process.uid, process.gid, process.pid)),
+            },
+        }
     }
 
     pub(crate) fn to_connection(&self) -> Connection {
@@ -94,20 +157,38 @@ impl Route {
             bound: self.bound,
             local,
             remote,
+            process: self.ends.process(),
+            descriptor: None,
             peer: self.peer.as_ref().map(Presented::to_peer),
         }
     }
 }
 
 impl Ends {
-    fn new(local: Option<SockAddr>, remote: Option<SockAddr>) -> Ends {
+    fn new(
+        local: Option<SockAddr>,
+        remote: Option<SockAddr>,
+        process: impl FnOnce() -> Option<PeerProcess>,
+    ) -> Ends {
         match (local, remote) {
             (None, None) => Ends::Nowhere,
             (
                 Some(SockAddr::Tcp(SocketAddr::V4(local))),
                 Some(SockAddr::Tcp(SocketAddr::V4(remote))),
             ) => Ends::V4 { local, remote },
-            other => Ends::Other(Box::new(other)),
+            (local, remote) => {
+                let is_ipc = |address: &Option<SockAddr>| matches!(address, Some(SockAddr::Ipc(_)));
+                let is_ipc = is_ipc(&local) || is_ipc(&remote);
+                let process = if is_ipc { process() } else { None };
+                Ends::Other(Box::new((local, remote, process)))
+            }
+        }
+    }
+
+    fn process(&self) -> Option<PeerProcess> {
+        match self {
+            Ends::Other(ends) => ends.2,
+            Ends::Nowhere | Ends::V4 { .. } => None,
         }
     }
 
@@ -121,6 +202,15 @@ impl Ends {
                 (text(&ends.0), text(&ends.1))
             }
         }
+    }
+}
+
+impl PeerProcess {
+    fn over(fd: &Fd) -> Option<PeerProcess> {
+        let known = sys::peer_credentials(fd)?;
+        // The last one is the user's own.
+        let gid = known.groups.last().copied()?;
+        Some(PeerProcess { pid: known.pid, uid: known.uid, gid })
     }
 }
 
@@ -171,11 +261,14 @@ mod tests {
                     socket_type: Some(SocketType::Pull),
                     properties: vec![(property.to_owned(), vec![1]); property.len().min(1)],
                 };
-                let ends = Ends::new(local.clone(), remote.clone());
+                let process = Some(PeerProcess { pid: 1, uid: 2, gid: 3 });
+                let ends = Ends::new(local.clone(), remote.clone(), || process);
+                let is_ipc = matches!(local, Some(SockAddr::Ipc(_)));
                 let route = Route { ends, ..Route::new(&"tcp://*:1".into(), true) };
                 assert_eq!(route.to_connection().peer, None);
                 let connection = route.with_peer(peer.clone()).to_connection();
                 assert_eq!([connection.local, connection.remote], texts);
+                assert_eq!(connection.process, process.filter(|_| is_ipc));
                 assert_eq!(connection.peer, Some(peer));
                 assert_eq!((&connection.endpoint[..], connection.bound), ("tcp://*:1", true));
             }

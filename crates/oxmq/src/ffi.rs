@@ -1,11 +1,14 @@
 //! What the C library needs of this one beyond its public face. Not for other callers: it may
 //! change with every version.
 
+use std::ffi::{CString, c_char};
+use std::os::fd::RawFd;
 use std::task::Waker;
 #[cfg(not(oxmq_sim))]
 use std::time::Duration;
 
 use crate::Message;
+use crate::connection::registry;
 use crate::error::{ConnectError, RecvError, SendErrorKind, WaitError};
 use crate::option::{OptionError, OptionSpec, OptionValue, Range};
 use crate::pattern::Refusal;
@@ -30,6 +33,25 @@ pub fn poll(
     mask: Option<&libc::sigset_t>,
 ) -> Result<usize, PollError> {
     poll_masked(items, timeout, mask.map(SignalMask::from_raw))
+}
+
+/// What libzmq's `zmq_msg_gets` says of the connection that the message came by, as a C string that
+/// stays where it is for as long as [`Message::connection`] knows the connection.
+pub fn property(message: &Message, name: &str) -> Option<*const c_char> {
+    let number = message.connection_number();
+    registry::text(number, name, || {
+        let (route, descriptor) = registry::find(number)?;
+        let mut value = route.property(name, descriptor)?;
+        if let Some(end) = value.iter().position(|&byte| byte == 0) {
+            value.truncate(end);
+        }
+        CString::new(value).ok()
+    })
+}
+
+/// The descriptor of the connection that the message came by; it may be another's by now.
+pub fn descriptor(message: &Message) -> Option<RawFd> {
+    registry::find(message.connection_number()).map(|(_, descriptor)| descriptor)
 }
 
 impl Socket {

@@ -62,7 +62,7 @@ pub use message::{INLINE_BYTES_MAX, Message};
 
 #[cfg(not(loom))]
 pub use {
-    connection::{Connection, Peer},
+    connection::{Connection, Peer, PeerProcess},
     context::Context,
     device::Device,
     endpoint::{

@@ -161,6 +161,50 @@ impl Message {
         self.more
     }
 
+    /// The connection that the message came by. `None` for one that was made here, for one that a
+    /// socket of this process sent, and for one that has a routing id (SERVER, PEER). Known for as long as the connection lasts, and until 1,024 others
+    /// have ended after it. A copy has it; what is sent on does not take it along.
+    ///
+    /// ```
+    /// use oxmq::{Context, Pull, Push};
+    /// let context = Context::new();
+    /// let pull = Pull::new(&context)?;
+    /// let push = Push::new(&context)?;
+    /// push.set(oxmq::option::METADATA, "X-site:north".to_owned())?;
+    /// push.connect(&pull.bind("tcp://127.0.0.1:*")?)?;
+    /// push.send("hello")?;
+    /// let connection = pull.recv()?.connection().unwrap();
+    /// assert!(connection.remote.unwrap().starts_with("tcp://127.0.0.1:"));
+    /// assert_eq!(connection.peer.unwrap().properties, [("X-site".to_owned(), b"north".to_vec())]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(not(loom))]
+    pub fn connection(&self) -> Option<crate::Connection> {
+        let (route, descriptor) = crate::connection::registry::find(self.connection_number())?;
+        Some(crate::Connection { descriptor: Some(descriptor), ..route.to_connection() })
+    }
+
+    /// The number of the connection that it came by; 0 is none.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn connection_number(&self) -> u32 {
+        if self.routed { 0 } else { self.connection }
+    }
+
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn set_connection(&mut self, number: u32) {
+        self.connection = number;
+    }
+
+    /// As `take`, for a socket of this process: there it comes by no connection.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn take_along(&mut self) -> Message {
+        self.set_sender(0);
+        self.take()
+    }
+
     #[inline]
     pub(crate) fn set_more(&mut self, more: bool) {
         self.more = more;
@@ -336,23 +380,24 @@ impl From<&[u8]> for Message {
         let mut message = MaybeUninit::uninit();
         // SAFETY: `write_to` makes a whole message.
         unsafe {
-            Message::write_to(message.as_mut_ptr(), body);
+            Message::write_to(message.as_mut_ptr(), body, 0);
             message.assume_init()
         }
     }
 }
 
 impl Message {
-    /// Makes a message of one part where it is to lie: one that is moved while its bytes are still
+    /// Makes a message of one part, which came by a connection, where it is to lie: one that is moved while its bytes are still
     /// on their way to memory waits for them.
     ///
     /// # Safety
     /// A message may be written at `place`; what is there is not dropped.
     #[inline]
-    pub(crate) unsafe fn write_to(place: *mut Message, body: &[u8]) {
+    pub(crate) unsafe fn write_to(place: *mut Message, body: &[u8], connection: u32) {
         // SAFETY: passed on; the inline body holds INLINE_BYTES_MAX bytes.
         unsafe {
-            let mut tail = [Kind::Inline as u8, 0, 0, 0, 0, 0, 0, 0];
+            let [a, b, c, d] = connection.to_ne_bytes();
+            let mut tail = [Kind::Inline as u8, 0, 0, 0, a, b, c, d];
             if body.len() <= INLINE_BYTES_MAX {
                 tail[INLINE_BYTES_AT] = body.len() as u8;
                 let inline = (&raw mut (*place).body).cast::<u8>();
@@ -370,7 +415,9 @@ impl Message {
     #[inline(never)]
     fn copy_long(&mut self, body: &[u8]) {
         let Some((block, class)) = block::take(size_of::<Owner>() + body.len()) else {
+            let connection = self.connection;
             *self = Message::from_owner(body.to_vec());
+            self.connection = connection;
             return;
         };
         let owner = block.cast::<Owner>();

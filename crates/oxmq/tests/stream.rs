@@ -131,6 +131,30 @@ fn bytes_go_both_ways_over_connections_accepted() {
     }
 }
 
+/// However short: who waits for the socket may come to read from them before anybody else.
+#[test]
+fn every_connection_is_told_of() {
+    let context = Context::new();
+    for socket in raw_sockets(&context) {
+        for endpoint in endpoints() {
+            let actual = socket.bind(&endpoint).unwrap();
+            for number in 0..300 {
+                let mut peer = RawPeer::connect(&actual);
+                if number % 2 == 0 {
+                    peer.send(b"x");
+                }
+                drop(peer);
+                let name = next_connection(&socket);
+                if number % 2 == 0 {
+                    assert_eq!(gather(&socket, &name, 1), b"x");
+                }
+                expect_end(&socket, &name);
+            }
+            socket.unbind(&actual).unwrap();
+        }
+    }
+}
+
 #[test]
 fn bytes_go_both_ways_over_connections_made() {
     for endpoint in endpoints() {

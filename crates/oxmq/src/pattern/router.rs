@@ -57,7 +57,9 @@ impl Router {
         let mut part = Message::new();
         let Some(from) = self.input.recv(pipes, &mut part) else { return false };
         if !self.in_message {
-            self.ready.push_back(identity_part(pipes, from));
+            let mut identity = identity_part(pipes, from);
+            identity.set_connection(part.connection_number());
+            self.ready.push_back(identity);
         }
         self.in_message = part.more();
         self.ready.push_back(part);
@@ -71,7 +73,10 @@ impl Router {
         }
         // As many may wait as messages of one peer: nobody has to read them.
         if self.notices.len() < self.notices_max {
-            self.notices.push_back(identity_part(pipes, pipe));
+            let mut identity = identity_part(pipes, pipe);
+            let number = pipes.get(pipe).map_or(0, |pipe| pipe.route.number());
+            identity.set_connection(number);
+            self.notices.push_back(identity);
         } else {
             pipes.count_dropped(pipe, DropReason::Notice, 1);
         }

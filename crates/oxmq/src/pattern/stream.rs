@@ -41,6 +41,7 @@ impl Stream {
         let Some(from) = self.input.recv(pipes, &mut data) else { return false };
         let mut name = Message::from(pipes.get(from).map_or(&[][..], |pipe| &pipe.identity));
         name.set_more(true);
+        name.set_connection(data.connection_number());
         self.ready.extend([name, data]);
         true
     }

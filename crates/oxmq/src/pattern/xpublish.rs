@@ -197,6 +197,7 @@ impl Pattern for XPub {
             self.news_bytes -= news_bytes(&message);
             self.speaker = from;
             *into = message;
+            into.set_connection(pipes.get(from).map_or(0, |pipe| pipe.route.number()));
             return Ok(());
         }
         self.input.recv(pipes, into).ok_or(Refusal::Again)?;

@@ -21,7 +21,7 @@ use oxmq_zmtp::Connection;
 use super::transcoder::Transcoder;
 use super::{Failure, Inner, Origin, Phase, Rejection, Session, order};
 use crate::Message;
-use crate::connection::{Peer, Route};
+use crate::connection::{Peer, Route, registry};
 use crate::drive::Work;
 use crate::endpoint::{Endpoint, TcpEndpoint};
 use crate::monitor::{EventKind, Reason};
@@ -331,7 +331,8 @@ impl Session {
         peer: Peer,
     ) -> Result<Option<Arc<Core>>, Failure> {
         let identity = peer.identity.clone();
-        inner.route = Arc::new(inner.route.with_peer(peer));
+        let descriptor = inner.phase.fd().map_or(0, sys::Fd::raw);
+        inner.route = registry::enter(inner.route.with_peer(peer), descriptor);
         let (route, pipe) = (&inner.route, self.pipe());
         let core = self.core.upgrade();
         match inner.origin {
@@ -377,6 +378,7 @@ impl Session {
             core.count_dropped(self.pipe(), DropReason::Torn, torn);
         }
         self.break_raw(inner);
+        registry::leave(inner.route.number());
         // Closes the descriptor.
         inner.phase = Phase::Offline;
         inner.deadline = Instant::NEVER;
@@ -433,7 +435,8 @@ impl Session {
         if body.is_empty() {
             return;
         }
-        let message = Message::from(body);
+        let mut message = Message::from(body);
+        message.set_connection(inner.route.number());
         if let Some(conflation) = &mut inner.conflation {
             conflation.sink.push(message, true);
             self.publish_newest(conflation);
@@ -498,6 +501,7 @@ impl Session {
         if let Some(fd) = inner.phase.fd() {
             self.group.forget(fd);
         }
+        registry::leave(inner.route.number());
         inner.phase = Phase::Ended;
         inner.deadline = Instant::NEVER;
         inner.zmtp = None;

@@ -49,6 +49,8 @@ impl Session {
         garbage: &mut Vec<Message>,
     ) -> bool {
         let pumped = match inner.phase {
+            // It has no pipe before its I/O thread has begun with it.
+            Phase::Handshake(_) if inner.raw => return false,
             Phase::Handshake(_) | Phase::Traffic(_) => self.pump_stream(inner, work, garbage),
             Phase::Connecting(_) => self.pump_connecting(inner, work, garbage),
             Phase::Draining(_) => Self::drain(inner),
@@ -283,6 +285,7 @@ impl Session {
                 inner.multipart_bytes = 0;
             }
         }
+        body.set_connection(inner.route.number());
         if let Some(input) = &mut inner.input {
             body.set_more(more);
             input.push(body, !more);
@@ -423,6 +426,7 @@ impl Inner {
             return Ok(());
         }
         let bytes = self.received.bytes();
+        let connection = self.route.number();
         let mut at = 0;
         while input.has_room() {
             let rest = &bytes[at..];
@@ -437,7 +441,7 @@ impl Inner {
                 break;
             };
             // SAFETY: `write_to` makes a whole message.
-            unsafe { input.push_with(true, |place| Message::write_to(place, body)) };
+            unsafe { input.push_with(true, |place| Message::write_to(place, body, connection)) };
             self.reads_large = false;
             at += consumed;
         }

@@ -65,7 +65,9 @@ impl Session {
         }
         // Connections that come and go again and again have one pipe, which perhaps nobody reads.
         if inner.has_room() || matches!(inner.origin, Origin::Accepted) {
-            self.receive_raw(inner, Message::new());
+            let mut notice = Message::new();
+            notice.set_connection(inner.route.number());
+            self.receive_raw(inner, notice);
         } else if let Some(core) = self.core.upgrade() {
             core.count_dropped(self.pipe(), DropReason::Notice, 1);
         }
@@ -102,7 +104,8 @@ impl Inner {
 
     fn take_raw(&mut self) -> Message {
         let bytes = self.received.bytes();
-        let message = Message::from(&bytes[..bytes.len().min(MESSAGE_BYTES_MAX)]);
+        let mut message = Message::from(&bytes[..bytes.len().min(MESSAGE_BYTES_MAX)]);
+        message.set_connection(self.route.number());
         self.received.consume(message.len());
         message
     }

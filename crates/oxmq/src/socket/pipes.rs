@@ -392,9 +392,9 @@ impl Pipes {
                 pipe.unwritten.add_bytes(part.len());
                 arena.write(part);
             }
-            Output::Slots(slots) => slots.push(part.take(), !more),
+            Output::Slots(slots) => slots.push(part.take_along(), !more),
             Output::Newest(newest) => {
-                newest.push(part.take(), !more);
+                newest.push(part.take_along(), !more);
                 return self.publish_newest(id);
             }
             Output::Closed(_) => return,
@@ -414,9 +414,9 @@ impl Pipes {
                 pipe.unwritten.add_bytes(part.len());
                 arena.write_copy(part);
             }
-            Output::Slots(slots) => slots.push(part.clone(), !more),
+            Output::Slots(slots) => slots.push(part.clone().take_along(), !more),
             Output::Newest(newest) => {
-                newest.push(part.clone(), !more);
+                newest.push(part.clone().take_along(), !more);
                 return self.publish_newest(id);
             }
             Output::Closed(_) => return,
@@ -451,10 +451,10 @@ impl Pipes {
                 if !slots.has_room() {
                     return false;
                 }
-                slots.push(part.take(), true);
+                slots.push(part.take_along(), true);
             }
             Output::Newest(newest) => {
-                newest.push(part.take(), true);
+                newest.push(part.take_along(), true);
                 self.publish_newest(id);
                 return true;
             }
