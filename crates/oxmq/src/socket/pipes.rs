@@ -492,7 +492,7 @@ impl Pipes {
 
     /// The next part from the pipe. False: it is empty, and the next message to arrive will be
     /// said to the pattern (`readable`).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&mut self, id: PipeId, into: &mut Message) -> bool {
         let lingers = self.lingering == Lingering::May;
         let Some(pipe) = self.get(id) else { return false };
