@@ -40,8 +40,11 @@ struct Registry {
     /// Entries that are no more than their number.
     forgotten: usize,
     /// What C callers were given pointers to, by number and name.
-    texts: HashMap<u32, Vec<(Box<str>, CString)>>,
+    texts: HashMap<u32, Texts>,
 }
+
+/// By name.
+type Texts = Vec<(Box<str>, CString)>;
 
 struct Entry {
     number: u32,
@@ -149,7 +152,7 @@ impl Registry {
     }
 
     /// Returns what is to be dropped without the lock.
-    fn leave(&mut self, number: u32) -> Option<(Arc<Route>, Option<Vec<(Box<str>, CString)>>)> {
+    fn leave(&mut self, number: u32) -> Option<(Arc<Route>, Option<Texts>)> {
         let at = self.find(number).ok()?;
         let entry = &mut self.entries[at];
         if entry.descriptor < 0 {
