@@ -115,6 +115,72 @@ static void messages(const char *endpoint)
     CHECK(zmq_close(push) == 0 && zmq_close(pull) == 0);
 }
 
+/* Receives a message whose connection is known. */
+static void receive_from(void *socket, zmq_msg_t *message)
+{
+    const char *address;
+    CHECK(zmq_msg_recv(message, socket, 0) >= 0);
+    address = zmq_msg_gets(message, "Peer-Address");
+    CHECK(address && strcmp(address, "127.0.0.1") == 0);
+    CHECK(zmq_msg_get(message, ZMQ_SRCFD) > 2);
+}
+
+/* Connections without the protocol: a routing id and bytes, whatever is said to follow. */
+static void bare_connections(void)
+{
+    void *client = open_socket(ZMQ_STREAM), *server = open_socket(ZMQ_STREAM);
+    zmq_msg_t id;
+    char own[256];
+    size_t size = sizeof own;
+    int two = 2;
+    CHECK_FAILS(zmq_setsockopt(server, ZMQ_STREAM_NOTIFY, &two, sizeof two) == -1, EINVAL);
+    join(server, client, "tcp://127.0.0.1:*");
+    CHECK(zmq_getsockopt(client, ZMQ_ROUTING_ID, own, &size) == 0 && size == 5 && own[0] == 0);
+    CHECK(zmq_msg_init(&id) == 0);
+    receive_from(client, &id);
+    CHECK(zmq_msg_size(&id) == size && memcmp(zmq_msg_data(&id), own, size) == 0);
+    expect(client, "");
+    receive_from(server, &id);
+    expect(server, "");
+    CHECK_FAILS(zmq_send(client, "nobody", 6, ZMQ_SNDMORE) == -1, EHOSTUNREACH);
+    CHECK(zmq_send(client, own, size, ZMQ_SNDMORE) == 5);
+    say(client, "question", 0);
+    receive_from(server, &id);
+    expect(server, "question");
+    CHECK(zmq_send(server, zmq_msg_data(&id), 5, ZMQ_SNDMORE) == 5);
+    say(server, "answer", ZMQ_SNDMORE);
+    CHECK(zmq_send(server, zmq_msg_data(&id), 5, ZMQ_SNDMORE) == 5);
+    CHECK(zmq_send(server, "", 0, ZMQ_SNDMORE) == 0);
+    CHECK_FAILS(zmq_msg_send(&id, server, ZMQ_SNDMORE) == -1, EHOSTUNREACH);
+    receive_from(client, &id);
+    expect(client, "answer");
+    CHECK(zmq_msg_close(&id) == 0);
+    CHECK(zmq_close(client) == 0 && zmq_close(server) == 0);
+}
+
+/* What a message says of who sent it. */
+static void metadata(void)
+{
+    void *router = open_socket(ZMQ_ROUTER), *dealer = open_socket(ZMQ_DEALER);
+    zmq_msg_t message;
+    int part;
+    CHECK(zmq_setsockopt(dealer, ZMQ_ROUTING_ID, "me", 2) == 0);
+    join(router, dealer, "tcp://127.0.0.1:*");
+    say(dealer, "hello", 0);
+    CHECK(zmq_msg_init(&message) == 0);
+    CHECK_FAILS(zmq_msg_gets(&message, "Socket-Type") == NULL, EINVAL);
+    CHECK_FAILS(zmq_msg_get(&message, ZMQ_SRCFD) == -1, EINVAL);
+    for (part = 0; part < 2; part++) {
+        receive_from(router, &message);
+        CHECK(strcmp(zmq_msg_gets(&message, "Socket-Type"), "DEALER") == 0);
+        CHECK(strcmp(zmq_msg_gets(&message, "Identity"), "me") == 0);
+        CHECK_FAILS(zmq_msg_gets(&message, "User-Id") == NULL, EINVAL);
+        CHECK_FAILS(zmq_msg_gets(&message, "X-other") == NULL, EINVAL);
+    }
+    CHECK(zmq_msg_close(&message) == 0);
+    CHECK(zmq_close(router) == 0 && zmq_close(dealer) == 0);
+}
+
 static void polling(void)
 {
     void *left = open_socket(ZMQ_PAIR), *right = open_socket(ZMQ_PAIR);
@@ -212,6 +278,8 @@ int main(void)
         publish_and_subscribe(endpoints[index]);
         messages(endpoints[index]);
     }
+    bare_connections();
+    metadata();
     polling();
     timers();
     threads();

@@ -4,7 +4,7 @@
 //! that lasts and the [`ENDED_MAX`] that ended last, in the order of their numbers, so that finding
 //! one, adding one and ending one cost little, and one that rests no more than its entry.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CString;
 use std::mem;
 use std::ptr;
@@ -39,8 +39,9 @@ struct Registry {
     ended: VecDeque<u32>,
     /// Entries that are no more than their number.
     forgotten: usize,
-    /// What C callers were given pointers to, by number and name.
-    texts: HashMap<u32, Texts>,
+    /// What C callers were given pointers to, by number and name. No hash table: its pointers into
+    /// the middle of its memory look like leaks.
+    texts: BTreeMap<u32, Texts>,
 }
 
 /// By name.
