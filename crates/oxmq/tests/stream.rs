@@ -138,7 +138,7 @@ fn every_connection_is_told_of() {
     for socket in raw_sockets(&context) {
         for endpoint in endpoints() {
             let actual = socket.bind(&endpoint).unwrap();
-            for number in 0..300 {
+            for number in 0..1500 {
                 let mut peer = RawPeer::connect(&actual);
                 if number % 2 == 0 {
                     peer.send(b"x");
@@ -579,6 +579,27 @@ fn who_sends_too_much_is_stopped() {
         // The end comes behind it all.
         drop(peer);
         assert!(gather(&socket, &name, sent.len()) == sent);
+        expect_end(&socket, &name);
+    }
+}
+
+/// What was read before the connection broke is received, beyond RCVHWM too.
+#[test]
+fn what_had_come_is_received_when_the_connection_breaks() {
+    let context = Context::new();
+    for socket in raw_sockets(&context) {
+        socket.set(RCVHWM, 1).unwrap();
+        let actual = socket.bind("tcp://127.0.0.1:*").unwrap();
+        let mut peer = RawPeer::connect(&actual);
+        let name = next_connection(&socket);
+        peer.send(&body(20_000));
+        wait_for("nobody reads", || {
+            let waiting: u64 = socket.statistics().pipes.iter().map(|pipe| pipe.waiting_in).sum();
+            waiting == 1 && peer.bytes_under_way() == 0
+        });
+        reset(peer);
+        send(&socket, &name, "for nobody");
+        assert!(gather(&socket, &name, 20_000) == body(20_000));
         expect_end(&socket, &name);
     }
 }
