@@ -38,7 +38,7 @@ struct Signal {
 }
 
 impl Descriptor {
-    /// Readable if there is something that can be done.
+    /// Readable: nobody has been told what has happened so far, be it that a peer has come.
     pub(crate) fn new(socket: &oxmq::Socket) -> Result<Descriptor, Errno> {
         // SAFETY: has no conditions.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
@@ -52,11 +52,8 @@ impl Descriptor {
             generation: ffi::fork_generation(),
             armed: Mutex::default(),
         };
-        let events = descriptor.rearm(socket).map_err(|error| Errno(error.errno()))?;
-        if !events.is_empty() {
-            // Nobody who waits for the descriptor has been told.
-            descriptor.signal.raise();
-        }
+        descriptor.rearm(socket).map_err(|error| Errno(error.errno()))?;
+        descriptor.signal.raise();
         Ok(descriptor)
     }
 
