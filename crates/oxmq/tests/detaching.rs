@@ -200,3 +200,71 @@ fn connect(place: Place, push: &Socket, pull: &Socket) {
     let (binds, connects) = if place.first_binds { (push, pull) } else { (pull, push) };
     connects.connect(&binds.bind(&place.endpoint()).unwrap()).unwrap();
 }
+
+#[test]
+fn a_message_received_in_part_is_received_whole_though_its_pipe_goes() {
+    let context = Context::new();
+    let kinds = [
+        (SocketType::Push, SocketType::Pull),
+        (SocketType::Pair, SocketType::Pair),
+        (SocketType::Dealer, SocketType::Router),
+        (SocketType::Dealer, SocketType::Dealer),
+        (SocketType::Req, SocketType::Rep),
+    ];
+    for (sends, receives) in kinds {
+        for receives_first in [true, false] {
+            let name = format!("inproc://{}", fresh_name());
+            let [sender, next, receiver] = sockets(&context, [sends, sends, receives]);
+            sender.bind(&name).unwrap();
+            receiver.connect(&name).unwrap();
+            sender.send_multipart(["one", "two", "three"]).unwrap();
+            let mut got = Vec::new();
+            let mut receive = || {
+                let part = receiver.try_recv().unwrap();
+                got.push(String::from_utf8_lossy(&part).into_owned());
+                part.more()
+            };
+            if receives_first {
+                // Of a ROUTER this is the name.
+                receive();
+            } else {
+                // Some types look at a part to say this.
+                assert!(receiver.events().unwrap().intersects(oxmq::Events::IN));
+                if !matches!(receives, SocketType::Router | SocketType::Rep) {
+                    continue;
+                }
+            }
+            receiver.disconnect(&name).unwrap();
+            while receive() {}
+            assert_eq!(got[got.len() - 3..], ["one", "two", "three"], "{receives:?}");
+            if receives == SocketType::Rep {
+                receiver.try_send("answer").unwrap();
+            }
+            assert_eq!(receiver.try_recv().unwrap_err(), RecvError::Again);
+            assert!(!receiver.events().unwrap().intersects(oxmq::Events::IN));
+            // The next message begins anew.
+            let name = format!("{name}-next");
+            next.bind(&name).unwrap();
+            receiver.connect(&name).unwrap();
+            next.send("next").unwrap();
+            let message = receiver.try_recv_multipart().unwrap();
+            assert_eq!(message.len(), if receives == SocketType::Router { 2 } else { 1 });
+        }
+    }
+}
+
+#[test]
+fn an_inproc_endpoint_goes_with_its_peer() {
+    let context = Context::new();
+    let name = format!("inproc://{}", fresh_name());
+    let [push, pull] = sockets(&context, [SocketType::Push, SocketType::Pull]);
+    push.bind(&name).unwrap();
+    pull.connect(&name).unwrap();
+    push.send("left").unwrap();
+    drop(push);
+    // As long as there is something of it.
+    assert_eq!(&pull.try_recv().unwrap()[..], b"left");
+    assert_eq!(pull.try_recv().unwrap_err(), RecvError::Again);
+    let error = pull.disconnect(&name).unwrap_err();
+    assert_eq!(error, oxmq::UnbindError::NotBound { endpoint: name });
+}

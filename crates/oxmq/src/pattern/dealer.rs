@@ -33,9 +33,9 @@ impl Pattern for Dealer {
         true
     }
 
-    fn detach(&mut self, _: &mut Pipes, pipe: PipeId) {
+    fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         self.out.detach(pipe);
-        self.input.activate(pipe);
+        self.input.detach(pipes, pipe);
     }
 
     fn readable(&mut self, pipe: PipeId) {

@@ -25,12 +25,12 @@ impl Pattern for Pair {
         true
     }
 
-    fn detach(&mut self, _: &mut Pipes, pipe: PipeId) {
+    fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         if self.peer == Some(pipe) {
             self.peer = None;
         }
         self.out.detach(pipe);
-        self.input.activate(pipe);
+        self.input.detach(pipes, pipe);
     }
 
     fn readable(&mut self, pipe: PipeId) {

@@ -18,8 +18,8 @@ impl Pattern for Pull {
         true
     }
 
-    fn detach(&mut self, _: &mut Pipes, pipe: PipeId) {
-        self.input.activate(pipe);
+    fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
+        self.input.detach(pipes, pipe);
     }
 
     fn readable(&mut self, pipe: PipeId) {

@@ -60,7 +60,7 @@ impl Pattern for Rep {
     }
 
     fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
-        self.input.activate(pipe);
+        self.input.detach(pipes, pipe);
         if self.asker == Some(pipe) {
             self.asker = None;
             if self.turn == Turn::Answering {

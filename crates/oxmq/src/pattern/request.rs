@@ -131,9 +131,9 @@ impl Pattern for Req {
         true
     }
 
-    fn detach(&mut self, _: &mut Pipes, pipe: PipeId) {
+    fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         self.out.detach(pipe);
-        self.input.activate(pipe);
+        self.input.detach(pipes, pipe);
         if self.asked == Some(pipe) {
             self.asked = None;
         }

@@ -154,7 +154,7 @@ impl Pattern for Router {
 
     fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         // What it sent may still be received.
-        self.input.activate(pipe);
+        self.input.detach(pipes, pipe);
         if self.peers.forget(pipe) {
             self.note(pipes, pipe, NOTIFY_DISCONNECT);
         }

@@ -65,7 +65,7 @@ impl Pattern for Stream {
 
     fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         // What it brought may still be received.
-        self.input.activate(pipe);
+        self.input.detach(pipes, pipe);
         self.connections.forget(pipe);
         if matches!(self.sending, Some(Sending::To(to)) if to == pipe) {
             self.sending = Some(Sending::Dropped);

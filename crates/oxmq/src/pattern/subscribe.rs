@@ -73,8 +73,8 @@ impl Pattern for Sub {
         true
     }
 
-    fn detach(&mut self, _: &mut Pipes, pipe: PipeId) {
-        self.input.activate(pipe);
+    fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
+        self.input.detach(pipes, pipe);
     }
 
     fn report(&self, options: &mut Options) {

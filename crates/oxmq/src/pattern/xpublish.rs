@@ -162,7 +162,7 @@ impl Pattern for XPub {
     fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         self.disconnected(pipes, pipe);
         self.out.detach(pipes, pipe);
-        self.input.activate(pipe);
+        self.input.detach(pipes, pipe);
     }
 
     fn disconnected(&mut self, _: &mut Pipes, pipe: PipeId) {

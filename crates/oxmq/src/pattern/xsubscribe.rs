@@ -42,7 +42,7 @@ impl Pattern for XSub {
     fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         self.pipes.retain(|&other| other != pipe);
         self.out.detach(pipes, pipe);
-        self.input.activate(pipe);
+        self.input.detach(pipes, pipe);
     }
 
     fn report(&self, options: &mut Options) {

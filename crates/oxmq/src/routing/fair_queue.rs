@@ -1,5 +1,7 @@
 //! Receives from each pipe in turn.
 
+use std::collections::VecDeque;
+
 use crate::Message;
 use crate::socket::pipes::{Lingering, PipeId, Pipes};
 
@@ -9,8 +11,10 @@ pub(crate) struct FairQueue {
     /// Pipes with input, as far as is known.
     active: Vec<PipeId>,
     current: usize,
-    /// The pipe whose message has been received in part.
+    /// The pipe whose message has been received in part; nowhere: it has gone.
     receiving: Option<PipeId>,
+    /// What it had of that message.
+    rest: VecDeque<Message>,
 }
 
 impl FairQueue {
@@ -19,6 +23,39 @@ impl FairQueue {
         if !self.active.contains(&pipe) {
             self.active.push(pipe);
         }
+    }
+
+    /// A pipe goes, perhaps with all that is in it; not with the rest of a message that has been
+    /// received in part.
+    pub(crate) fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId) {
+        if self.receiving == Some(pipe) {
+            self.keep_rest(pipes, pipe);
+        }
+        self.activate(pipe);
+    }
+
+    #[cold]
+    fn keep_rest(&mut self, pipes: &mut Pipes, pipe: PipeId) {
+        pipes.lingering = Lingering::No;
+        let mut part = Message::new();
+        while pipes.read(pipe, &mut part) {
+            let more = part.more();
+            self.rest.push_back(part.take());
+            if !more {
+                break;
+            }
+        }
+        self.receiving = (!self.rest.is_empty()).then_some(PipeId::NOWHERE);
+    }
+
+    #[cold]
+    fn recv_rest(&mut self, into: &mut Message) -> bool {
+        let Some(part) = self.rest.pop_front() else { return false };
+        if self.rest.is_empty() {
+            self.receiving = None;
+        }
+        *into = part;
+        true
     }
 
     /// The next part; says which pipe it came from.
@@ -40,6 +77,9 @@ impl FairQueue {
                     self.current =
                         if self.current + 1 < self.active.len() { self.current + 1 } else { 0 };
                 }
+                return Some(pipe);
+            }
+            if pipe == PipeId::NOWHERE && self.recv_rest(into) {
                 return Some(pipe);
             }
             if pipes.lingering == Lingering::Must {

@@ -813,6 +813,15 @@ impl State {
         true
     }
 
+    /// Over inproc nobody connects again: an endpoint whose pipe is gone is connected to no more.
+    pub(crate) fn forget_ended(&mut self) {
+        let pipes = &mut self.pipes;
+        self.endpoints.retain(|(_, attached)| match attached {
+            Attached::InprocPipe(pipe) => pipes.get(*pipe).is_some(),
+            _ => true,
+        });
+    }
+
     /// False: this side had closed it, or disconnected, and the monitors are still to be told what
     /// was left in it.
     pub(crate) fn end_pipe(&mut self, id: PipeId, account: Account) -> bool {

@@ -245,6 +245,7 @@ impl Socket {
     ) -> Result<(), UnbindError> {
         let found = self.core.with(|state| {
             state.check()?;
+            state.forget_ended();
             let mut endpoints = state.endpoints.iter();
             let at = endpoints.position(|(held, what)| **held == *endpoint && is_right(what));
             Ok(at.map(|at| state.endpoints.remove(at)))

@@ -170,6 +170,7 @@ impl Core {
             let pipe = state.pipes.get(id).filter(|pipe| pipe.connected);
             let route = pipe.map(|pipe| pipe.route.clone());
             state.end_pipe(id, Account { taken, left: 0 });
+            state.forget_ended();
             route
         });
         if let Some(route) = route {
