@@ -38,7 +38,11 @@ pub extern "C" fn zmq_atomic_counter_inc(counter: *mut c_void) -> c_int {
 pub extern "C" fn zmq_atomic_counter_dec(counter: *mut c_void) -> c_int {
     boundary::or(0, || {
         let before = handle::get::<Counter>(counter)?.0.fetch_sub(1, Ordering::SeqCst);
-        Ok(c_int::from(before != 1))
+        Ok(if cfg!(oxmq_mutation = "capi_dec_says_what_was") {
+            before
+        } else {
+            c_int::from(before != 1)
+        })
     })
 }
 

@@ -37,7 +37,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             io_threads: 1,
-            max_sockets: 1023,
+            max_sockets: if cfg!(oxmq_mutation = "capi_max_sockets") { 1024 } else { 1023 },
             max_msgsz: c_int::MAX,
             ipv6: false,
             blocky: true,
@@ -93,7 +93,7 @@ impl Context {
                 .set_name_prefix(CStr::from_bytes_until_nul(value).map_or(value, CStr::to_bytes));
         }
         let value = c_int::from_ne_bytes(value.try_into().map_err(|_| EINVAL)?);
-        if value < 0 {
+        if value < 0 && option != name::THREAD_NAME_PREFIX {
             return Err(EINVAL);
         }
         let mut settings = self.settings();
@@ -153,10 +153,15 @@ impl Context {
             name::THREAD_SCHED_POLICY => settings.sched_policy,
             name::THREAD_NAME_PREFIX => {
                 // As atoi does it.
-                let digits = settings.name_prefix.iter().take_while(|byte| byte.is_ascii_digit());
-                digits.fold(0, |number: c_int, digit| {
+                let (negative, digits) = match &settings.name_prefix[..] {
+                    [b'-', digits @ ..] => (true, digits),
+                    digits => (false, digits),
+                };
+                let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+                let number = digits.fold(0, |number: c_int, digit| {
                     number.wrapping_mul(10).wrapping_add(c_int::from(digit - b'0'))
-                })
+                });
+                if negative { number.wrapping_neg() } else { number }
             }
             _ => return Err(EINVAL),
         })
@@ -172,6 +177,10 @@ pub extern "C" fn zmq_ctx_new() -> *mut c_void {
 pub extern "C" fn zmq_ctx_term(context: *mut c_void) -> c_int {
     int(|| {
         let held = handle::get::<Context>(context)?;
+        if cfg!(oxmq_mutation = "capi_term_does_not_wait") {
+            held.context.shutdown();
+            return Ok(0);
+        }
         match held.context.term() {
             Ok(()) => {}
             // A forked child's copy of its parent's context: it has nothing to wait for.

@@ -116,6 +116,7 @@ pub unsafe extern "C" fn zmq_msg_init_data(
         if place.is_null() || (data.is_null() && size > 0) {
             return Err(EFAULT);
         }
+        let free = free.filter(|_| !cfg!(oxmq_mutation = "capi_free_forgotten"));
         let owner = free.map(|free| Box::new(Foreign { data, hint, free }) as Box<dyn Send + Sync>);
         // An empty body may be anywhere.
         let data = if data.is_null() { std::ptr::dangling() } else { data.cast_const().cast() };
@@ -144,7 +145,9 @@ pub unsafe extern "C" fn zmq_msg_move(to: *mut Message, from: *mut Message) -> c
         unsafe {
             message(to)?;
             let moved = std::mem::take(message(from)?);
-            drop(std::mem::replace(message(to)?, moved));
+            if !cfg!(oxmq_mutation = "capi_move_loses") {
+                drop(std::mem::replace(message(to)?, moved));
+            }
         }
         Ok(0)
     })
@@ -156,7 +159,10 @@ pub unsafe extern "C" fn zmq_msg_copy(to: *mut Message, from: *mut Message) -> c
         // SAFETY: the caller's word (zmq.h).
         unsafe {
             message(to)?;
-            let copy = message(from)?.clone();
+            let copy = match message(from)? {
+                moved if cfg!(oxmq_mutation = "capi_copy_moves") => moved.take(),
+                copied => copied.clone(),
+            };
             drop(std::mem::replace(message(to)?, copy));
         }
         Ok(0)

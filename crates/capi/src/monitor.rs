@@ -35,7 +35,10 @@ pub unsafe extern "C" fn zmq_socket_monitor(
     events: c_int,
 ) -> c_int {
     // Bit 15 and those above came later; all of them are meant by −1.
-    let events = u64::from(events as u32) & oxmq::monitor::number::ALL_V1;
+    let events = match cfg!(oxmq_mutation = "capi_monitor_tells_all") {
+        true => oxmq::monitor::number::ALL_V1,
+        false => u64::from(events as u32) & oxmq::monitor::number::ALL_V1,
+    };
     int(|| monitor(socket, endpoint, events, MonitorVersion::V1, SocketType::Pair))
 }
 

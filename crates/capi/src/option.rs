@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use libc::{c_int, c_void, size_t};
-use oxmq::option::{OptionSpec, OptionValue};
+use oxmq::option::{OptionError, OptionSpec, OptionValue};
 use oxmq::{Events, SocketType};
 
 use crate::boundary::{bytes, int, place};
@@ -30,6 +30,7 @@ mod name {
     pub(super) const EVENTS: c_int = 15;
     pub(super) const MULTICAST_HOPS: c_int = 25;
     pub(super) const IPV4ONLY: c_int = 31;
+    pub(super) const LAST_ENDPOINT: c_int = 32;
     pub(super) const ROUTER_MANDATORY: c_int = 33;
     pub(super) const TCP_ACCEPT_FILTER: c_int = 38;
     pub(super) const IMMEDIATE: c_int = 39;
@@ -50,9 +51,11 @@ mod name {
     pub(super) const XPUB_WELCOME_MSG: c_int = 72;
     pub(super) const STREAM_NOTIFY: c_int = 73;
     pub(super) const INVERT_MATCHING: c_int = 74;
+    pub(super) const HEARTBEAT_TIMEOUT: c_int = 77;
     pub(super) const XPUB_VERBOSER: c_int = 78;
     pub(super) const THREAD_SAFE: c_int = 81;
     pub(super) const MULTICAST_MAXTPDU: c_int = 84;
+    pub(super) const BINDTODEVICE: c_int = 92;
     pub(super) const LOOPBACK_FASTPATH: c_int = 94;
     pub(super) const METADATA: c_int = 95;
     pub(super) const MULTICAST_LOOP: c_int = 96;
@@ -140,7 +143,9 @@ fn truth(option: c_int) -> Truth {
 impl Truth {
     fn of(&self, value: c_int) -> Result<bool, Errno> {
         let is_one = match self {
-            Truth::Strict => (0..=1).contains(&value),
+            Truth::Strict => {
+                (0..=1).contains(&value) || cfg!(oxmq_mutation = "capi_any_int_is_a_bool")
+            }
             Truth::Natural => value >= 0,
             Truth::Any => true,
         };
@@ -206,6 +211,8 @@ impl Socket {
             | name::IPC_FILTER_UID
             | name::IPC_FILTER_GID => return self.add_filter(option, value),
             name::ROUTING_ID | name::CONNECT_ROUTING_ID if bytes.is_empty() => return Err(EINVAL),
+            // None is NULL.
+            name::BINDTODEVICE if value.is_some() && bytes.is_empty() => return Err(EINVAL),
             _ => {}
         }
         if let Some((kept, least)) = self.kept.find(option) {
@@ -219,6 +226,10 @@ impl Socket {
         }
         let spec = self.spec(option)?;
         let value = match spec.default() {
+            // −1, the default, is to be left alone.
+            OptionValue::I32(_) if option == name::HEARTBEAT_TIMEOUT && int_of(bytes)? < 0 => {
+                return Err(EINVAL);
+            }
             OptionValue::I32(_) => OptionValue::I32(int_of(bytes)?),
             OptionValue::Bool(_) => OptionValue::Bool(truth(option).of(int_of(bytes)?)?),
             OptionValue::I64(_) => {
@@ -240,12 +251,21 @@ impl Socket {
     }
 
     fn subscribe(&self, option: c_int, prefix: &[u8]) -> Result<(), Errno> {
-        let subscribed = if option == name::SUBSCRIBE {
-            self.socket.subscribe(prefix)
-        } else {
-            self.socket.unsubscribe(prefix)
-        };
-        subscribed.map_err(|error| Errno(error.errno()))
+        // In C an XSUB subscribes by what it sends.
+        if self.socket.kind() == SocketType::XSub {
+            return Err(EINVAL);
+        }
+        let subscribed =
+            if option == name::SUBSCRIBE || cfg!(oxmq_mutation = "capi_unsubscribe_subscribes") {
+                self.socket.subscribe(prefix)
+            } else {
+                self.socket.unsubscribe(prefix)
+            };
+        match subscribed {
+            // Who decides for a peer (XPUB_MANUAL) while there is none decides nothing.
+            Err(OptionError::NotSupported) if self.socket.get(oxmq::option::XPUB_MANUAL) => Ok(()),
+            subscribed => subscribed.map_err(|error| Errno(error.errno())),
+        }
     }
 
     /// libzmq's filters add up; an empty one takes all of them back.
@@ -253,9 +273,12 @@ impl Socket {
         let spec = self.spec(option)?;
         let bytes = value.unwrap_or_default();
         let added = match option {
-            name::TCP_ACCEPT_FILTER => text(bytes)?,
             // The list is emptied by no value at all.
             _ if value.is_none() => String::new(),
+            name::TCP_ACCEPT_FILTER => match text(bytes)? {
+                none if none.is_empty() => return Err(EINVAL),
+                network => network,
+            },
             _ => u32::from_ne_bytes(bytes.try_into().map_err(|_| EINVAL)?).to_string(),
         };
         self.append(spec, added, ",")
@@ -330,7 +353,12 @@ impl Socket {
             OptionValue::Bool(value) => Value::int(value.into()),
             OptionValue::I64(value) => Value::Fixed(value.to_ne_bytes().to_vec()),
             OptionValue::Bytes(bytes) => Value::Bytes(bytes),
-            OptionValue::Text(text) => {
+            OptionValue::Text(mut text) => {
+                if option == name::LAST_ENDPOINT
+                    && cfg!(oxmq_mutation = "capi_endpoint_without_port")
+                {
+                    text.truncate(text.rfind(':').unwrap_or_default());
+                }
                 let mut bytes = text.into_bytes();
                 bytes.push(0);
                 Value::Bytes(bytes)
@@ -435,7 +463,9 @@ pub unsafe extern "C" fn zmq_getsockopt(
             // As libzmq does.
             std::ptr::write_bytes(value.wrapping_add(found.len()), 0, *room - found.len());
         }
-        *room = found.len();
+        if !cfg!(oxmq_mutation = "capi_size_not_written") {
+            *room = found.len();
+        }
         Ok(0)
     })
 }

@@ -43,7 +43,8 @@ pub(crate) fn to_bits(events: Events) -> c_short {
         (POLLERR, Events::ERROR),
         (POLLPRI, Events::PRIORITY),
     ];
-    all.iter().filter(|(_, event)| events.intersects(*event)).map(|(bit, _)| bit).sum()
+    let bits = all.iter().filter(|(_, event)| events.intersects(*event)).map(|(bit, _)| bit).sum();
+    if cfg!(oxmq_mutation = "capi_pollout_missing") { bits & !POLLOUT } else { bits }
 }
 
 /// A time-out in milliseconds; less than 0 is none.
@@ -84,7 +85,7 @@ fn poll(
     for (item, polled) in items.iter_mut().zip(&polled) {
         item.revents = to_bits(polled.ready());
     }
-    Ok(ready as c_int)
+    Ok(if cfg!(oxmq_mutation = "capi_poll_counts_items") { count } else { ready } as c_int)
 }
 
 #[unsafe(no_mangle)]

@@ -24,7 +24,9 @@ fn run(
     let (front, back) = (handle::get::<Socket>(front)?, handle::get::<Socket>(back)?);
     let (capture, control) = (optional(capture)?, optional(control)?);
     let mut proxy = Proxy::new(&front.socket, &back.socket);
-    if let Some(capture) = &capture {
+    if let Some(capture) = &capture
+        && !cfg!(oxmq_mutation = "capi_proxy_without_capture")
+    {
         proxy = proxy.capture(&capture.socket);
     }
     if let Some(control) = &control {

@@ -9,7 +9,7 @@ use oxmq::{SocketType, UnbindError};
 use crate::boundary::{bytes, int, pointer};
 use crate::context::{Context, text};
 use crate::descriptor::Descriptor;
-use crate::errno::{EINVAL, ENOTSOCK, Errno};
+use crate::errno::{EFAULT, EINVAL, ENOCOMPATPROTO, ENOTSOCK, Errno};
 use crate::handle::{self, KIND_MIN, Object};
 use crate::option::Kept;
 use crate::poll::POLLOUT;
@@ -37,7 +37,8 @@ impl Socket {
 
 impl Object for Socket {
     const KIND: u32 = KIND_MIN + 2;
-    const INVALID: Errno = ENOTSOCK;
+    const INVALID: Errno =
+        if cfg!(oxmq_mutation = "capi_efault_for_enotsock") { EFAULT } else { ENOTSOCK };
 }
 
 /// The socket type that a caller's number (`ZMQ_PAIR` and so on) stands for.
@@ -63,13 +64,22 @@ pub extern "C" fn zmq_close(socket: *mut c_void) -> c_int {
     })
 }
 
+/// What to say of an endpoint that is refused with `errno`. UDP is known: no type of socket that is
+/// built goes over it.
+fn refusal(endpoint: &str, errno: c_int) -> Errno {
+    match errno {
+        libc::EPROTONOSUPPORT if endpoint.starts_with("udp://") => ENOCOMPATPROTO,
+        errno => Errno(errno),
+    }
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn zmq_bind(socket: *mut c_void, endpoint: *const c_char) -> c_int {
     int(|| {
         let held = handle::get::<Socket>(socket)?;
         // SAFETY: the caller's word (zmq.h).
         let endpoint = unsafe { text(endpoint) }?;
-        held.socket.bind(endpoint).map_err(|error| Errno(error.errno()))?;
+        held.socket.bind(endpoint).map_err(|error| refusal(endpoint, error.errno()))?;
         Ok(0)
     })
 }
@@ -80,7 +90,7 @@ pub unsafe extern "C" fn zmq_connect(socket: *mut c_void, endpoint: *const c_cha
         let held = handle::get::<Socket>(socket)?;
         // SAFETY: the caller's word (zmq.h).
         let endpoint = unsafe { text(endpoint) }?;
-        held.socket.connect(endpoint).map_err(|error| Errno(error.errno()))?;
+        held.socket.connect(endpoint).map_err(|error| refusal(endpoint, error.errno()))?;
         Ok(0)
     })
 }
@@ -96,15 +106,23 @@ fn detach(
         let held = handle::get::<Socket>(socket)?;
         // SAFETY: the caller's word (zmq.h).
         let endpoint = unsafe { text(endpoint) }?;
-        let detached = match first(&held.socket, endpoint) {
-            Err(UnbindError::NotBound { .. }) => second(&held.socket, endpoint),
-            done => done,
-        };
+        if cfg!(oxmq_mutation = "capi_unbind_forgotten") {
+            return Ok(0);
+        }
+        let mut detached = first(&held.socket, endpoint);
+        if let Err(UnbindError::NotBound { .. }) = detached {
+            detached = second(&held.socket, endpoint);
+        }
+        if detached.is_ok() {
+            // Who has connected to it more than once is disconnected from all of them.
+            while first(&held.socket, endpoint).is_ok() || second(&held.socket, endpoint).is_ok() {}
+        }
         match detached {
             Err(UnbindError::NotBound { .. }) => {
                 // An endpoint that nothing could be bound to or connected with is said to be one.
                 let parsed: Result<oxmq::Endpoint, _> = endpoint.parse();
-                Err(parsed.map_or_else(|error| Errno(error.errno()), |_| Errno(libc::ENOENT)))
+                Err(parsed
+                    .map_or_else(|error| refusal(endpoint, error.errno()), |_| Errno(libc::ENOENT)))
             }
             done => done.map(|()| 0).map_err(|error| Errno(error.errno())),
         }

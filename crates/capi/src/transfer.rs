@@ -26,6 +26,11 @@ impl Socket {
             let _ = descriptor.rearm(&self.socket);
             sent = self.socket.send_part(part, more, false);
         }
+        if let Err(SendErrorKind::State) = sent
+            && cfg!(oxmq_mutation = "capi_ebusy_for_efsm")
+        {
+            return Err(Errno(libc::EBUSY));
+        }
         sent.map_err(|kind| Errno(kind.errno()))?;
         // What was not taken whole: a body shared by others.
         *part = Message::new();
@@ -41,9 +46,16 @@ impl Socket {
             let _ = descriptor.rearm(&self.socket);
             received = self.socket.recv_part(into, false);
         }
+        if let Err(RecvError::Again) = received
+            && cfg!(oxmq_mutation = "capi_einval_for_eagain")
+        {
+            return Err(EINVAL);
+        }
         received.map_err(|error| Errno(error.errno()))?;
-        // Relaxed: for the caller's own next call.
-        self.more.store(into.more(), Ordering::Relaxed);
+        if !cfg!(oxmq_mutation = "capi_rcvmore_forgotten") {
+            // Relaxed: for the caller's own next call.
+            self.more.store(into.more(), Ordering::Relaxed);
+        }
         Ok(())
     }
 }
@@ -71,7 +83,7 @@ pub unsafe extern "C" fn zmq_send(
         // SAFETY: the caller's word (zmq.h).
         let mut part = copy_of(unsafe { bytes(data, len) }?)?;
         socket.send(&mut part, flags)?;
-        Ok(size(len))
+        Ok(if cfg!(oxmq_mutation = "capi_send_says_0") { 0 } else { size(len) })
     })
 }
 
@@ -105,9 +117,10 @@ pub unsafe extern "C" fn zmq_recv(
         }
         let mut part = Message::new();
         socket.recv(&mut part, flags)?;
+        let copied = part.len().min(len);
         // SAFETY: the caller's word (zmq.h): `len` bytes may be written at `data`.
-        unsafe { std::ptr::copy_nonoverlapping(part.as_ptr(), data.cast(), part.len().min(len)) };
-        Ok(size(part.len()))
+        unsafe { std::ptr::copy_nonoverlapping(part.as_ptr(), data.cast(), copied) };
+        Ok(size(if cfg!(oxmq_mutation = "capi_recv_says_what_fits") { copied } else { part.len() }))
     })
 }
 
@@ -172,7 +185,8 @@ pub unsafe extern "C" fn zmq_sendiov(
         for (at, vector) in vectors.iter().enumerate() {
             // SAFETY: as above.
             let mut part = copy_of(unsafe { bytes(vector.iov_base, vector.iov_len) }?)?;
-            let flags = if at + 1 < count { flags } else { flags & !SNDMORE };
+            let ends = at + 1 == count && !cfg!(oxmq_mutation = "capi_sendiov_goes_on");
+            let flags = if ends { flags & !SNDMORE } else { flags };
             socket.send(&mut part, flags)?;
             sent = size(vector.iov_len);
         }
@@ -217,7 +231,7 @@ pub unsafe extern "C" fn zmq_recviov(
                 break;
             }
         }
-        Ok(size(*count))
+        Ok(size(if cfg!(oxmq_mutation = "capi_recviov_says_1") { 1 } else { *count }))
     })
 }
 

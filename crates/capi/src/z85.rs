@@ -99,6 +99,7 @@ pub unsafe extern "C" fn zmq_z85_decode(dest: *mut u8, string: *const c_char) ->
         if length == 0 || !length.is_multiple_of(5) {
             return Err(errno::EINVAL);
         }
+        let length = if cfg!(oxmq_mutation = "capi_z85_stops_early") { length - 1 } else { length };
         if dest.is_null() {
             return Err(errno::EFAULT);
         }

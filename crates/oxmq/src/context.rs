@@ -349,7 +349,7 @@ impl ContextCore {
             .started
             .iter()
             .enumerate()
-            .filter(|(number, _)| affinity == 0 || *number < 63 && affinity >> number & 1 != 0);
+            .filter(|(number, _)| affinity == 0 || *number < 64 && affinity >> number & 1 != 0);
         let least = allowed.min_by_key(|(_, (io, _))| io.load.load(Ordering::Relaxed));
         least.map(|(_, (io, _))| io.clone()).ok_or_else(|| {
             let why = "AFFINITY allows none of the context's I/O threads";

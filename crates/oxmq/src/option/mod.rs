@@ -301,7 +301,8 @@ options! {
     ///
     /// Default: -1, and 0 for SUB and XSUB. Too short loses what was just sent; for ever hangs the
     /// end of a process whose peer does not come back.
-    LINGER = 17, linger: I32(i32) = -1, COUNT_OR_MINUS_1;
+    LINGER = 17, linger: I32(i32) =
+        if cfg!(oxmq_mutation = "capi_linger_default") { 0 } else { -1 }, COUNT_OR_MINUS_1;
 
     /// How long a blocking send waits for a peer that can take the message, in milliseconds; 0 is
     /// not at all, −1 for ever.
@@ -585,7 +586,7 @@ options! {
     /// first one, and so on; 0 allows all.
     ///
     /// Default: 0. With threads that the context does not have, binding and connecting fail.
-    AFFINITY = 4, affinity: I64(i64) = 0, Range::Int(0..=i64::MAX);
+    AFFINITY = 4, affinity: I64(i64) = 0, Range::Int(i64::MIN..=i64::MAX);
 
     /// A descriptor that listens already (socket activation), for the next calls to `bind`, as a number;
     /// −1 is none. A bind works with a copy of it, so that it stays open, and the system goes on

@@ -22,7 +22,7 @@ fn samples(spec: &OptionSpec) -> (Vec<OptionValue>, Vec<OptionValue>) {
         }
         (Range::Int(range), OptionValue::I64(_)) => (
             vec![(*range.start()).into(), (*range.end()).into()],
-            vec![(range.start() - 1).into(), i64::MIN.into()],
+            range.start().checked_sub(1).into_iter().map(OptionValue::I64).collect(),
         ),
         (Range::Bool, OptionValue::Bool(_)) => (vec![false.into(), true.into()], vec![]),
         (Range::Bytes, OptionValue::Bytes(_)) => (vec![vec![].into(), vec![0; 300].into()], vec![]),

@@ -87,6 +87,9 @@ impl LoadBalance {
 
     #[inline]
     fn advance(&mut self) {
+        if cfg!(oxmq_mutation = "capi_one_peer_alone") {
+            return;
+        }
         self.current = if self.current + 1 < self.active.len() { self.current + 1 } else { 0 };
     }
 

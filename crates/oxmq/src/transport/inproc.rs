@@ -153,7 +153,8 @@ impl Inproc {
 
 /// The bound of a direction: the sum of both ends', and none if one has none.
 pub(crate) fn sum(send: i32, receive: i32) -> u32 {
-    if send == 0 || receive == 0 { 0 } else { send as u32 + receive as u32 }
+    let more = u32::from(cfg!(oxmq_mutation = "capi_hwm_off_by_one"));
+    if send == 0 || receive == 0 { 0 } else { send as u32 + receive as u32 + more }
 }
 
 /// Makes both ways of a pipe hold the newest message alone; returns the far end's input.
