@@ -12,6 +12,9 @@ pub const LOOM_PREEMPTIONS: u32 = 2;
 /// How many simulated seeds a planted defect may take to be found.
 const SIM_SEEDS_MAX: u64 = 10_000;
 
+/// In how many sequences of calls one may hide from the comparison with libzmq.
+const DIFF_SEQUENCES_MAX: u64 = 10_000;
+
 /// Tests that must notice planted defects.
 struct Suite {
     name: &'static str,
@@ -23,7 +26,7 @@ struct Suite {
     broken: fn(&str) -> Invocation,
 }
 
-const SUITES: [Suite; 2] = [
+const SUITES: [Suite; 3] = [
     Suite {
         name: "loom",
         mutations: "crates/oxmq/loom-mutations.txt",
@@ -38,6 +41,17 @@ const SUITES: [Suite; 2] = [
         unbroken: |flags| sim_with(flags, "sim-mutants"),
         broken: |flags| {
             sim_with(flags, "sim-mutants").env("OXMQ_SIM_SEEDS", SIM_SEEDS_MAX.to_string())
+        },
+    },
+    Suite {
+        name: "capi",
+        mutations: "crates/capi/mutations.txt",
+        rustflags: "",
+        unbroken: capi_with,
+        broken: |flags| {
+            capi_with(flags)
+                .env("OXMQ_DIFF_SEQUENCES", DIFF_SEQUENCES_MAX.to_string())
+                .env("OXMQ_DIFF_FAILURES", "1")
         },
     },
 ];
@@ -59,17 +73,23 @@ fn sim_with(rustflags: &str, dir: &str) -> Invocation {
         .env("RUSTFLAGS", rustflags)
 }
 
+/// The comparison of the C library with Debian's.
+fn capi_with(rustflags: &str) -> Invocation {
+    Invocation::cargo(&["test", "--package", "oxmq-capi", "--test", "differential"])
+        .args(&["--target-dir", &target_dir("capi-mutants")])
+        .env("RUSTFLAGS", rustflags)
+}
+
 /// Model-checks the lock-free modules as they are.
 pub fn loom(preemptions: u32) -> Result<Outcome> {
     Ok(loom_with("--cfg loom", "loom", preemptions).run()?.with_tests())
 }
 
-/// Plants defects, one after the other; a test of the suite (loom or sim; none is both) must find
-/// each.
+/// Plants defects, one after the other; a test of their suite must find each.
 pub fn mutants(suite: Option<&str>) -> Result<()> {
     let wanted = |it: &&Suite| suite.is_none_or(|name| name == it.name);
     let suites: Vec<&Suite> = SUITES.iter().filter(wanted).collect();
-    ensure!(!suites.is_empty(), "no such suite; there are loom and sim");
+    ensure!(!suites.is_empty(), "no such suite; there are loom, sim and capi");
     suites.into_iter().try_for_each(mutants_of)
 }
 

@@ -45,10 +45,10 @@ mod flags {
                 /// How many preemptions per execution (default 2)
                 optional --preemptions count: u32
             }
-            /// Plant listed defects, one after the other; the model checker or the simulator must
-            /// notice each
+            /// Plant listed defects, one after the other; the model checker, the simulator or the
+            /// comparison with libzmq must notice each
             cmd mutants {
-                /// Only those for loom, or for sim
+                /// Only those for loom, sim or capi
                 optional suite: String
             }
             /// Run the tests under a sanitizer; needs the nightly toolchain
