@@ -144,8 +144,10 @@ impl Route {
             Ends::V4 { remote, .. } => Some(remote.ip().to_string()),
             Ends::Other(ends) => match &**ends {
                 (_, Some(SockAddr::Tcp(remote)), _) => Some(remote.ip().to_string()),
-                (_, _, process) => process
-                    .map(|process| format!(":{}:{}:{}", process.uid, process.gid, process.pid)),
+                // The host as getnameinfo(3) names it, which libzmq asks.
+                (_, _, process) => process.map(|process| {
+                    format!("localhost:{}:{}:{}", process.uid, process.gid, process.pid)
+                }),
             },
         }
     }
