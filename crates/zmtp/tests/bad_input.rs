@@ -91,7 +91,7 @@ fn bad_handshakes_of_old_peers() {
         (greeting(b"\x01\x07"), incompatible(SocketType::Pull)),
         (greeting(b"\x02\x03"), incompatible(SocketType::Req)),
         (greeting(b"\x01\x0B"), incompatible(SocketType::Stream)),
-        (greeting(b"\x01\x0C"), unknown(b"12")),
+        (greeting(b"\x01\x0E"), unknown(b"14")),
         (greeting(b"\x01\xFF"), unknown(b"255")),
         (greeting(b"\x01\x08\x01\x01a"), IdentityInParts),
         (greeting(b"\x01\x08\x04\x01a"), ReservedFlags { flags: 4, reserved: 0xFC }),
@@ -204,7 +204,7 @@ fn bad_handshakes() {
         (ready(&[(b"X", &long)]), MetadataTooLong { length_bytes: 506, limit_bytes: 500 }),
         (ready(&[(b"Socket-Type", b"push")]), UnknownSocketType { name: b"push".to_vec() }),
         (ready(&[(b"Socket-Type", b"")]), UnknownSocketType { name: Vec::new() }),
-        (ready(&[(b"Socket-Type", b"SERVER")]), UnknownSocketType { name: b"SERVER".to_vec() }),
+        (ready(&[(b"Socket-Type", b"RADIO")]), UnknownSocketType { name: b"RADIO".to_vec() }),
         (
             ready(&[(b"Socket-Type", b"REQ")]),
             IncompatibleSocketType { ours: SocketType::Pull, theirs: SocketType::Req },
