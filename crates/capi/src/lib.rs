@@ -5,7 +5,6 @@
 //! errno and a panic goes no further ([`boundary`]), and the numbers themselves ([`errno`]).
 
 #![allow(clippy::missing_safety_doc, reason = "the functions' contracts stand in zmq.h")]
-#![allow(dead_code, reason = "to go when every section stands")]
 
 mod atomics;
 mod boundary;

@@ -19,7 +19,6 @@ use crate::socket::Socket;
 mod name {
     use libc::c_int;
 
-    pub(super) const AFFINITY: c_int = 4;
     pub(super) const ROUTING_ID: c_int = 5;
     pub(super) const SUBSCRIBE: c_int = 6;
     pub(super) const UNSUBSCRIBE: c_int = 7;
