@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oxmq_zmtp::wire::command::legacy_subscription;
+use oxmq_zmtp::wire::frame::HEADER_BYTES_SHORT;
 use oxmq_zmtp::{Decoded, Event};
 
 use super::receive_buffer::INLINE_BYTES_MAX;
@@ -203,7 +204,7 @@ impl Session {
                 self.take_large(inner, *large)?;
                 continue;
             }
-            inner.decode_short()?;
+            inner.decode_short();
             if !inner.in_multipart && !inner.has_room() {
                 return Ok(Decoding::Full);
             }
@@ -420,33 +421,25 @@ impl Session {
 impl Inner {
     /// The hot path of `decode_frames`: messages of one part that lie wholly in the buffer.
     #[inline]
-    fn decode_short(&mut self) -> Result<(), Failure> {
-        let (Some(zmtp), Some(input)) = (&mut self.zmtp, &mut self.input) else { return Ok(()) };
+    fn decode_short(&mut self) {
+        let (Some(zmtp), Some(input)) = (&self.zmtp, &mut self.input) else { return };
         if self.in_multipart || self.discards_input || self.takes_subscriptions {
-            return Ok(());
+            return;
         }
         let bytes = self.received.bytes();
         let connection = self.route.number();
         let mut at = 0;
-        while input.has_room() {
-            let rest = &bytes[at..];
-            // Anything but a message of one part is looked at again by the caller.
-            let [0, length, body @ ..] = rest else { break };
-            if usize::from(*length) > body.len() {
-                break;
-            }
-            let Decoded::Message { body, consumed, .. } =
-                zmtp.decode(rest).map_err(Failure::Protocol)?
-            else {
-                break;
-            };
+        while input.has_room()
+            && let Some(body) = zmtp.short_message(&bytes[at..])
+        {
             // SAFETY: `write_to` makes a whole message.
             unsafe { input.push_with(true, |place| Message::write_to(place, body, connection)) };
-            self.reads_large = false;
-            at += consumed;
+            at += HEADER_BYTES_SHORT + body.len();
         }
-        self.received.consume(at);
-        Ok(())
+        if at > 0 {
+            self.reads_large = false;
+            self.received.consume(at);
+        }
     }
 
     #[inline]

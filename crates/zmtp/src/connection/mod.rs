@@ -171,6 +171,19 @@ impl Connection {
         self.decode_other(input)
     }
 
+    /// The body of the message at the start of `input`, if it has one part, came in a short frame
+    /// that is wholly there, and is as the peer wrote it; of anything else, [`decode`](Self::decode)
+    /// says what it is. For a reader of many: an `Option` of a slice stays in registers.
+    #[inline]
+    pub fn short_message<'a>(&self, input: &'a [u8]) -> Option<&'a [u8]> {
+        match input {
+            [0, length, rest @ ..] if usize::from(*length) < self.short_bytes_end => {
+                rest.get(..usize::from(*length))
+            }
+            _ => None,
+        }
+    }
+
     /// Acts on the body of a command that [`decode`](Self::decode) called large.
     ///
     /// # Errors
