@@ -66,23 +66,32 @@ pub unsafe extern "C" fn zmq_msg_init_buffer(
     size: size_t,
 ) -> c_int {
     // SAFETY: the caller's word (zmq.h).
-    int(|| unsafe { init(place, copy_of(bytes(data, size)?)?) })
+    int(|| {
+        let mut message = Message::new();
+        // SAFETY: the caller's word (zmq.h).
+        copy(unsafe { bytes(data, size) }?, &mut message)?;
+        // SAFETY: as above.
+        unsafe { init(place, message) }
+    })
 }
 
-/// A message with a copy of `body`.
+/// Makes an empty message one with a copy of `body`, where it lies: one that is moved while its
+/// bytes are still on their way to memory waits for them.
 #[inline]
-pub(crate) fn copy_of(body: &[u8]) -> Result<Message, Errno> {
+pub(crate) fn copy(body: &[u8], into: &mut Message) -> Result<(), Errno> {
     /// Below this a lack of memory is the end of any program.
     const SHORT: usize = 32 * 1024;
     if body.len() <= SHORT {
-        return Ok(Message::from(body));
+        ffi::copy_short(body, into);
+        return Ok(());
     }
     let mut message = ffi::with_size(body.len()).ok_or(ENOMEM)?;
     // SAFETY: the message is fresh, and as long as the body.
     unsafe {
         std::ptr::copy_nonoverlapping(body.as_ptr(), ffi::data_mut(&mut message), body.len());
     }
-    Ok(message)
+    *into = message;
+    Ok(())
 }
 
 /// A caller's memory, given back when the last message over it goes.

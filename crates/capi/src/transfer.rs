@@ -8,7 +8,7 @@ use oxmq::{Message, RecvError, SendErrorKind};
 use crate::boundary::{bytes, int};
 use crate::errno::{EFAULT, EINVAL, ENOMEM, Errno};
 use crate::handle::{self, Held};
-use crate::message::{copy_of, message};
+use crate::message::{copy, message};
 use crate::socket::Socket;
 
 const DONTWAIT: c_int = 1;
@@ -80,8 +80,9 @@ pub unsafe extern "C" fn zmq_send(
 ) -> c_int {
     int(|| {
         let socket = socket(to)?;
+        let mut part = Message::new();
         // SAFETY: the caller's word (zmq.h).
-        let mut part = copy_of(unsafe { bytes(data, len) }?)?;
+        copy(unsafe { bytes(data, len) }?, &mut part)?;
         socket.send(&mut part, flags)?;
         Ok(if cfg!(oxmq_mutation = "capi_send_says_0") { 0 } else { size(len) })
     })
@@ -183,8 +184,9 @@ pub unsafe extern "C" fn zmq_sendiov(
         let vectors = unsafe { std::slice::from_raw_parts(vectors, count) };
         let mut sent = 0;
         for (at, vector) in vectors.iter().enumerate() {
+            let mut part = Message::new();
             // SAFETY: as above.
-            let mut part = copy_of(unsafe { bytes(vector.iov_base, vector.iov_len) }?)?;
+            copy(unsafe { bytes(vector.iov_base, vector.iov_len) }?, &mut part)?;
             let ends = at + 1 == count && !cfg!(oxmq_mutation = "capi_sendiov_goes_on");
             let flags = if ends { flags & !SNDMORE } else { flags };
             socket.send(&mut part, flags)?;

@@ -18,7 +18,9 @@ use crate::socket::{Events, Socket};
 use crate::{PollError, PollItem, socket::poll_masked, sys::SignalMask};
 
 pub use crate::claim::{Claim, is_claimed};
-pub use crate::message::ffi::{adopt, data_mut, is_message, is_shared, with_size, without_message};
+pub use crate::message::ffi::{
+    adopt, copy_short, data_mut, is_message, is_shared, with_size, without_message,
+};
 
 /// A number that is different in a forked child than in its parent.
 pub fn fork_generation() -> u64 {

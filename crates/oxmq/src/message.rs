@@ -380,12 +380,10 @@ impl Default for Message {
 impl From<&[u8]> for Message {
     #[inline]
     fn from(body: &[u8]) -> Message {
-        let mut message = MaybeUninit::uninit();
-        // SAFETY: `write_to` makes a whole message.
-        unsafe {
-            Message::write_to(message.as_mut_ptr(), body, 0);
-            message.assume_init()
-        }
+        let mut message = Message::new();
+        // SAFETY: what is there is empty.
+        unsafe { Message::write_to(&mut message, body, 0) };
+        message
     }
 }
 

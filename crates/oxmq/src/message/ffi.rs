@@ -53,6 +53,14 @@ pub fn with_size(bytes: usize) -> Option<Message> {
     Some(Message::owned(data, bytes, Box::new(body)))
 }
 
+/// Makes an empty message one with a copy of `body`, as `From<&[u8]>` does.
+#[inline]
+pub fn copy_short(body: &[u8], into: &mut Message) {
+    debug_assert!(!into.owns_memory());
+    // SAFETY: nothing is lost with an empty message.
+    unsafe { Message::write_to(into, body, 0) }
+}
+
 /// A message over bytes that `owner` keeps where they are until it is dropped.
 ///
 /// # Safety

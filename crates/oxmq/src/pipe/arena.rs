@@ -216,7 +216,7 @@ impl ArenaWriter {
     #[inline]
     pub(crate) fn publish(&mut self) {
         self.spender.spend();
-        self.published = self.tail;
+        self.published.follow(&self.tail);
         let line = &self.shared.writer;
         // Relaxed twice: ordered by the Release below.
         if self.externals != self.externals_published {
@@ -681,6 +681,17 @@ impl Cursor {
     #[inline]
     fn position(&self) -> u64 {
         self.base + u64::from(self.at)
+    }
+
+    /// Becomes `other`, which is mostly in the same chunk: a copy of the whole would have to wait
+    /// for the part of it that has just been written.
+    #[inline]
+    fn follow(&mut self, other: &Cursor) {
+        if self.chunk == other.chunk {
+            self.at = other.at;
+        } else {
+            *self = *other;
+        }
     }
 
     /// Goes on to the chunk in which the next record lies; where the published part of it ends.

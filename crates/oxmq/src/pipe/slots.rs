@@ -199,7 +199,7 @@ impl<T> SlotWriter<T> {
         self.tail.at += 1;
         if ends_message {
             self.spender.spend();
-            self.complete = self.tail;
+            self.complete.follow(&self.tail);
         }
     }
 
@@ -597,6 +597,17 @@ impl<T> Cursor<T> {
     #[inline]
     fn index(&self) -> u64 {
         self.base + u64::from(self.at)
+    }
+
+    /// Becomes `other`, which is mostly in the same chunk: a copy of the whole would have to wait
+    /// for the part of it that has just been written.
+    #[inline]
+    fn follow(&mut self, other: &Cursor<T>) {
+        if self.chunk == other.chunk {
+            self.at = other.at;
+        } else {
+            *self = *other;
+        }
     }
 
     /// Goes on to the next chunk if this one is used up; whether it was.
