@@ -67,8 +67,17 @@ struct Built {
 impl Built {
     fn new(debug: bool) -> Result<Built> {
         let profile = if debug { "dev" } else { "release" };
+        // Without the Rust library, which only the tests need, and beside which there is no
+        // optimisation at link time.
         let outcome = Invocation::cargo(&["rustc", "--package", "oxmq-capi", "--lib"])
-            .args(&["--profile", profile, "--target-dir", &target_dir("install")])
+            .args(&[
+                "--crate-type",
+                "cdylib,staticlib",
+                "--profile",
+                profile,
+                "--target-dir",
+                &target_dir("install"),
+            ])
             .args(&["--", "--print", "native-static-libs"])
             .quiet()
             .run()?;
