@@ -3,8 +3,10 @@
 
 use crate::command::{Invocation, Outcome, root, target_dir};
 use crate::fuzz::host;
+use crate::install::{Flavour, install};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
+use std::path::Path;
 
 /// Enough to find what two threads can do to each other in a test of a few steps, in minutes.
 pub const LOOM_PREEMPTIONS: u32 = 2;
@@ -149,28 +151,59 @@ pub fn valgrind() -> Result<Outcome> {
     Ok(programs.and(built).and(tour))
 }
 
+/// What instruments a library, and lets a program lend its sanitizer to one that it loads.
+pub const ADDRESS_SANITIZER: &str = "-Zsanitizer=address -Clink-arg=-rdynamic";
+
 /// Runs the library's tests under a sanitizer of the nightly toolchain.
 pub fn sanitize(sanitizer: &str) -> Result<Outcome> {
-    let mut rustflags = format!("-Zsanitizer={sanitizer}");
-    let suppressions = root().join("xtask/tsan-suppressions.txt");
     match sanitizer {
-        "address" => {}
+        "address" => {
+            let rust = sanitized(sanitizer, ADDRESS_SANITIZER, &["oxmq", "oxmq-zmtp"], &[], &[])?;
+            Ok(rust.and(sanitized_c()?))
+        }
         // The standard library that nightly comes with is not instrumented.
-        "thread" => rustflags += " -Cunsafe-allow-abi-mismatch=sanitizer",
+        "thread" => {
+            let rustflags = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer";
+            sanitized(sanitizer, rustflags, &["oxmq", "oxmq-zmtp"], &[], &[])
+        }
         other => bail!("no sanitizer {other}; there are address and thread"),
     }
+}
+
+/// The tests of the C library: its programs in C are compiled with the compiler's own sanitizer.
+fn sanitized_c() -> Result<Outcome> {
+    let prefix = target_dir("sanitize-address/prefix");
+    install(Path::new(&prefix), Flavour::AddressSanitizer)?;
+    let run = |tests: &[&str], filter: &[&str]| {
+        let tests: Vec<&str> = tests.iter().flat_map(|test| ["--test", test]).collect();
+        sanitized("address", ADDRESS_SANITIZER, &["oxmq-capi"], &tests, filter)
+    };
+    let programs = run(&["programs"], &["sanitizers"])?;
+    Ok(programs.and(run(&["descriptor", "drafts", "options", "differential"], &[])?))
+}
+
+fn sanitized(
+    sanitizer: &str,
+    rustflags: &str,
+    packages: &[&str],
+    tests: &[&str],
+    filter: &[&str],
+) -> Result<Outcome> {
+    let suppressions = root().join("xtask/tsan-suppressions.txt");
+    let packages: Vec<&str> = packages.iter().flat_map(|package| ["--package", package]).collect();
+    let tests = if tests.is_empty() { &["--lib", "--tests"] } else { tests };
+    let work = target_dir(&format!("sanitize-{sanitizer}"));
     // With --target the flags stay away from build scripts and procedural macros.
-    let outcome =
-        Invocation::cargo(&["+nightly", "test", "--package", "oxmq", "--package", "oxmq-zmtp"])
-            .args(&["--lib", "--tests", "--no-fail-fast", "--target", &host()?])
-            .args(&["--target-dir", &target_dir(&format!("sanitize-{sanitizer}"))])
-            .env("RUSTFLAGS", rustflags)
-            .env("OXMQ_SANITIZER", sanitizer)
-            // Children of the tests end at once.
-            .env(
-                "TSAN_OPTIONS",
-                format!("suppressions={}:atexit_sleep_ms=0", suppressions.display()),
-            )
-            .run()?;
+    let outcome = Invocation::cargo(&["+nightly", "test", "--no-fail-fast"])
+        .args(&packages)
+        .args(tests)
+        .args(&["--target", &host()?, "--target-dir", &work])
+        .args(filter)
+        .env("RUSTFLAGS", rustflags)
+        .env("OXMQ_SANITIZER", sanitizer)
+        .env("OXMQ_PREFIX", format!("{work}/prefix"))
+        // Children of the tests end at once.
+        .env("TSAN_OPTIONS", format!("suppressions={}:atexit_sleep_ms=0", suppressions.display()))
+        .run()?;
     Ok(outcome.with_tests())
 }

@@ -10,7 +10,9 @@
 //!
 //! All of it may be moved elsewhere together.
 
+use crate::chores::ADDRESS_SANITIZER;
 use crate::command::{Invocation, root, target_dir};
+use crate::fuzz::host;
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,11 +26,20 @@ const FILE_VERSION: &str = "5.2.6";
 /// What a compiler links without being told. The first of them has no static form.
 const LIBRARIES_IMPLIED: [&str; 2] = ["-lgcc_s", "-lc"];
 
-/// Builds the library and installs it under `prefix`; `debug`: as `cargo test` has it, which takes
-/// less time.
-pub fn install(prefix: &Path, debug: bool) -> Result<()> {
+/// How the library is built.
+#[derive(Clone, Copy)]
+pub enum Flavour {
+    Optimised,
+    /// As `cargo test` has it, which takes less time.
+    Debug,
+    /// The same, for programs that bring AddressSanitizer along; by the nightly toolchain.
+    AddressSanitizer,
+}
+
+/// Builds the library and installs it under `prefix`.
+pub fn install(prefix: &Path, flavour: Flavour) -> Result<()> {
     let prefix = std::path::absolute(prefix).context("the prefix")?;
-    let built = Built::new(debug)?;
+    let built = Built::new(flavour)?;
     let sources = root().join("crates/capi");
     let lib = prefix.join("lib");
     for header in ["zmq.h", "zmq_utils.h"] {
@@ -65,22 +76,28 @@ struct Built {
 }
 
 impl Built {
-    fn new(debug: bool) -> Result<Built> {
-        let profile = if debug { "dev" } else { "release" };
+    fn new(flavour: Flavour) -> Result<Built> {
+        let (profile, folder) = match flavour {
+            Flavour::Optimised => ("release", "release"),
+            Flavour::Debug | Flavour::AddressSanitizer => ("dev", "debug"),
+        };
+        let mut work = PathBuf::from(target_dir("install"));
+        let mut cargo = Invocation::cargo(&[]);
+        if let Flavour::AddressSanitizer = flavour {
+            work = target_dir("sanitize-address").into();
+            cargo = cargo.args(&["+nightly"]).env("RUSTFLAGS", ADDRESS_SANITIZER);
+        }
         // Without the Rust library, which only the tests need, and beside which there is no
         // optimisation at link time.
-        let outcome = Invocation::cargo(&["rustc", "--package", "oxmq-capi", "--lib"])
-            .args(&[
-                "--crate-type",
-                "cdylib,staticlib",
-                "--profile",
-                profile,
-                "--target-dir",
-                &target_dir("install"),
-            ])
-            .args(&["--", "--print", "native-static-libs"])
-            .quiet()
-            .run()?;
+        cargo = cargo
+            .args(&["rustc", "--package", "oxmq-capi", "--lib", "--profile", profile])
+            .args(&["--crate-type", "cdylib,staticlib", "--target-dir", &work.to_string_lossy()]);
+        if let Flavour::AddressSanitizer = flavour {
+            let host = host()?;
+            work.push(&host);
+            cargo = cargo.args(&["--target", &host]);
+        }
+        let outcome = cargo.args(&["--", "--print", "native-static-libs"]).quiet().run()?;
         outcome.check("building the library")?;
         let libraries = outcome
             .output
@@ -92,8 +109,7 @@ impl Built {
             .filter(|library| !LIBRARIES_IMPLIED.contains(library))
             .map(str::to_owned)
             .collect();
-        let work = PathBuf::from(target_dir("install"));
-        let dir = work.join(if debug { "debug" } else { "release" });
+        let dir = work.join(folder);
         Ok(Built { dir, libraries, work })
     }
 

@@ -10,6 +10,7 @@ mod test;
 
 use anyhow::Result;
 use command::Invocation;
+use install::Flavour;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -98,7 +99,10 @@ fn run(flags: flags::Xtask) -> Result<ExitCode> {
         }
         Mutants(mutants) => chores::mutants(mutants.suite.as_deref()),
         Sanitize(flags) => chores::sanitize(&flags.sanitizer)?.check("the sanitizer"),
-        Install(flags) => install::install(&flags.prefix, flags.debug),
+        Install(flags) => {
+            let flavour = if flags.debug { Flavour::Debug } else { Flavour::Optimised };
+            install::install(&flags.prefix, flavour)
+        }
         Deny(_) => Invocation::cargo(&["deny", "check"])
             .run()?
             .check("cargo deny (cargo install cargo-deny)"),

@@ -1,7 +1,7 @@
 //! pyzmq over our library: built against it as its users would, beside the wheel with its own libzmq.
 
 use crate::command::{Invocation, Outcome, target_dir};
-use crate::install;
+use crate::install::{self, Flavour};
 use anyhow::Result;
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ const MESSAGES: &str = "20000";
 /// Exchanges between the two, then bursts through each event loop.
 pub fn run() -> Result<Outcome> {
     let prefix = target_dir("capi-prefix");
-    install::install(Path::new(&prefix), false)?;
+    install::install(Path::new(&prefix), Flavour::Optimised)?;
     let ours = Environment::new("python-ours")?;
     // Anew, in the place of one built against another library. What pip has built before it keeps
     // for the next time, which this must not find.

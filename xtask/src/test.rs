@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must pass, and one summary.
 
 use crate::command::{Invocation, Outcome, target_dir};
+use crate::install::Flavour;
 use crate::{chores, fuzz, install, packages, python};
 use anyhow::{Result, ensure};
 use std::path::Path;
@@ -155,7 +156,7 @@ fn valgrind() -> Result<Outcome> {
 fn capi() -> Result<Outcome> {
     packages::install_all()?;
     let prefix = target_dir("capi-prefix");
-    install::install(Path::new(&prefix), false)?;
+    install::install(Path::new(&prefix), Flavour::Optimised)?;
     let outcome = Invocation::cargo(&["test", "--package", "oxmq-capi", "--no-fail-fast"])
         .args(&["--test", "abi", "--test", "options", "--test", "programs"])
         .args(&["--test", "descriptor"])

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use support::{debians, folder, prefix, run};
+use support::{debians, folder, prefix, run, sanitizer};
 
 const TRIGGERS: [&str; 2] = ["level", "edge"];
 
@@ -24,6 +24,7 @@ fn program(name: &str) -> PathBuf {
     let mut compile = Command::new("gcc");
     compile.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
     compile.arg(&program).arg(source).arg(format!("-I{}/include", prefix().display()));
+    compile.args(sanitizer());
     run(compile.arg(format!("-L{}/lib", prefix().display())).arg("-lzmq"));
     program
 }

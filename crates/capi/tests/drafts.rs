@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use support::{folder, prefix, run};
+use support::{folder, prefix, run, sanitizer};
 
 #[test]
 fn what_drafts_add_does_as_the_header_says() {
@@ -14,6 +14,7 @@ fn what_drafts_add_does_as_the_header_says() {
     let mut compile = Command::new("gcc");
     compile.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
     compile.arg(&program).arg(source).arg(format!("-I{}/include", prefix().display()));
+    compile.args(sanitizer());
     run(compile.arg(format!("-L{}/lib", prefix().display())).arg("-lzmq"));
     let mut started = Command::new("timeout");
     started.arg("60").arg(&program).env("LD_LIBRARY_PATH", prefix().join("lib"));

@@ -10,7 +10,7 @@ use std::ptr;
 
 use libloading::os::unix;
 
-use support::{output, prefix};
+use support::{output, prefix, sanitizer};
 
 /// What differs, by number: first and last, and why.
 const DIFFERENCES: &[(c_int, c_int, &str)] = &[
@@ -46,17 +46,19 @@ struct Library {
 
 impl Library {
     fn load(path: &Path) -> Library {
-        let flags = unix::RTLD_NOW | unix::RTLD_LOCAL | libc::RTLD_DEEPBIND;
+        let mut flags = unix::RTLD_NOW | unix::RTLD_LOCAL;
+        if sanitizer().is_none() {
+            flags |= libc::RTLD_DEEPBIND;
+        }
         // SAFETY: both libraries are what zmq.h says, and stay for good.
         unsafe {
             let library = unix::Library::open(Some(path), flags).expect("the library is there");
-            let library = Box::leak(Box::new(library));
             macro_rules! find {
                 ($name:literal) => {
                     *library.get($name).expect("the library has all of its functions")
                 };
             }
-            Library {
+            let functions = Library {
                 new: find!(b"zmq_ctx_new"),
                 term: find!(b"zmq_ctx_term"),
                 get: find!(b"zmq_ctx_get"),
@@ -64,7 +66,9 @@ impl Library {
                 close: find!(b"zmq_close"),
                 getsockopt: find!(b"zmq_getsockopt"),
                 errno: find!(b"zmq_errno"),
-            }
+            };
+            std::mem::forget(library);
+            functions
         }
     }
 

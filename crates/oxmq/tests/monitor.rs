@@ -229,17 +229,17 @@ fn an_identity_that_is_handed_over() {
     router.set(ROUTER_HANDOVER, true).unwrap();
     let monitor = router.monitor();
     let endpoint = router.bind("tcp://127.0.0.1:*").unwrap();
+    let mut dealers = Vec::new();
     for _ in 0..2 {
         let dealer = Dealer::new(&context).unwrap();
         dealer.set(ROUTING_ID, b"mine".to_vec()).unwrap();
         dealer.set(RECONNECT_IVL, -1).unwrap();
         dealer.connect(&endpoint).unwrap();
         next_named(&monitor, "HANDSHAKE_SUCCEEDED");
-        std::mem::forget(dealer);
+        dealers.push(dealer);
     }
     let event = next_named(&monitor, "DISCONNECTED");
     assert_eq!(reason(&event), ReasonKind::ClosedHere);
-    std::mem::forget(context);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use libc::{c_char, c_int, c_long, c_short, c_ulong, c_void, iovec};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use std::ffi::CStr;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// `zmq_msg_t` as zmq.h lays it out.
 #[repr(C, align(8))]
@@ -112,13 +113,17 @@ functions! {
 }
 
 impl Api {
-    /// Loads a library for the rest of the process, its names for itself alone.
+    /// Loads a library for the rest of the process, its names for itself alone; one in a process.
     pub fn load(path: &Path) -> &'static Api {
-        // SAFETY: a libzmq, ours or Debian's, which does nothing when it is loaded.
-        let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
-        let library = library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let api = Api::find(Box::leak(Box::new(library)));
-        Box::leak(Box::new(api.unwrap_or_else(|error| panic!("{}: {error}", path.display()))))
+        static LOADED: OnceLock<(Api, Library)> = OnceLock::new();
+        let (api, _) = LOADED.get_or_init(|| {
+            // SAFETY: a libzmq, ours or Debian's, which does nothing when it is loaded.
+            let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+            let library = library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let api = Api::find(&library);
+            (api.unwrap_or_else(|error| panic!("{}: {error}", path.display())), library)
+        });
+        api
     }
 
     /// The error of the call before, by name.

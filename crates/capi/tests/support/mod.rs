@@ -62,3 +62,10 @@ pub fn debians() -> PathBuf {
     let library = Path::new(library.trim()).canonicalize().expect("libzmq5 is installed");
     library.parent().expect("it lies in a folder").to_owned()
 }
+
+/// What a C compiler is told besides: `cargo xtask sanitize address` runs these tests over a library
+/// that looks for its sanitizer in the program.
+#[allow(dead_code, reason = "not every test compiles")]
+pub fn sanitizer() -> Option<&'static str> {
+    (std::env::var("OXMQ_SANITIZER").ok()? == "address").then_some("-fsanitize=address")
+}
