@@ -165,8 +165,9 @@ impl Message {
     }
 
     /// The connection that the message came by. `None` for one that was made here, for one that a
-    /// socket of this process sent, and for one that has a routing id (SERVER, PEER). Known for as long as the connection lasts, and until 1,024 others
-    /// have ended after it. A copy has it; what is sent on does not take it along.
+    /// socket of this process sent, and for one that has a routing id (SERVER, PEER). Known for as
+    /// long as the connection lasts, and until 1,024 others have ended after it. A copy has it; what
+    /// is sent on does not take it along.
     ///
     /// ```
     /// use oxmq::{Context, Pull, Push};
@@ -388,8 +389,8 @@ impl From<&[u8]> for Message {
 }
 
 impl Message {
-    /// Makes a message of one part, which came by a connection, where it is to lie: one that is moved while its bytes are still
-    /// on their way to memory waits for them.
+    /// Makes a message of one part, which came by a connection, where it is to lie: one that is moved
+    /// while its bytes are still on their way to memory waits for them.
     ///
     /// # Safety
     /// A message may be written at `place`; what is there is not dropped.

@@ -2,6 +2,7 @@
 //! `Interrupted`, or with what it waited for, and no message suffers.
 
 mod process;
+mod support;
 
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,6 +15,7 @@ use oxmq::{
     option, poll,
 };
 use process::{Peer, Random, handle_signal, mask_signal, pause, say};
+use support::raw::{self, RawPeer};
 
 /// How long a call may go on after a signal, on a loaded machine.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -82,6 +84,9 @@ fn processes_end_on_sigint() {
 #[ignore = "run by the other tests as a process of its own"]
 fn child() {
     let Some(role) = process::role() else { return };
+    if role == ["stands-still"] {
+        return stands_still();
+    }
     handle_signal(libc::SIGINT, count);
     let context = Context::new();
     let (push, pull) = (Push::new(&context).unwrap(), Pull::new(&context).unwrap());
@@ -142,6 +147,37 @@ fn child() {
     // sanitizers take their time.
     // SAFETY: does not return.
     unsafe { libc::_exit(0) };
+}
+
+/// How long a peer may take to shake hands with [`stands_still`].
+const HANDSHAKE: Duration = Duration::from_millis(400);
+
+/// A process that was stopped (SIGSTOP, a debugger, a laptop's lid) comes late to what peers have sent
+/// it in time: it must not drop them for that.
+#[test]
+fn who_shook_hands_in_time_stays_though_the_process_stood_still() {
+    let mut process = Peer::start("stands-still");
+    let endpoint = process.line().unwrap();
+    let mut raw = RawPeer::connect(&endpoint);
+    // Accepted: its time runs.
+    raw.expect(&raw::SIGNATURE);
+    process.signal(libc::SIGSTOP);
+    raw.send(
+        &[&raw::GREETING_3_0[..], &raw::ready("PUSH", None), &raw::message(&["hello"])].concat(),
+    );
+    pause(2 * HANDSHAKE);
+    process.signal(libc::SIGCONT);
+    assert_eq!(process.line().as_deref(), Some("hello"));
+    process.kill();
+}
+
+fn stands_still() {
+    let context = Context::new();
+    let pull = Pull::new(&context).unwrap();
+    pull.set(option::HANDSHAKE_IVL, HANDSHAKE.as_millis() as i32).unwrap();
+    say(&pull.bind("tcp://127.0.0.1:*").unwrap());
+    let message = pull.recv().unwrap();
+    say(std::str::from_utf8(&message).unwrap());
 }
 
 /// A signal for each of many calls, at its entry, while it polls, or asleep: none goes unseen.

@@ -50,6 +50,12 @@ impl Session {
         let ended = loop {
             let work = self.drive_state().begin_pass() | Work::BOTH;
             self.take_orders(inner, reactor);
+            if let Phase::Handshake(_) = inner.phase
+                && is_over(inner.deadline)
+            {
+                // What the peer has sent in time counts, however late this thread comes to it.
+                self.pump(inner, work, &mut garbage);
+            }
             self.check_deadlines(inner, reactor);
             self.pump(inner, work, &mut garbage);
             self.beat(inner, reactor, &mut garbage);
