@@ -20,7 +20,8 @@ use crate::socket::wait::{Deadline, Sleeper, Woken};
 use crate::sys::{Instant, IoThread, Scheduling, fork_generation, spawn_io};
 use crate::transport::inproc::Inproc;
 
-/// How many sockets a context may have at a time, unless told otherwise (libzmq's default for ZMQ_MAX_SOCKETS).
+/// How many sockets a context may have at a time, unless told otherwise (libzmq's default for
+/// ZMQ_MAX_SOCKETS).
 const SOCKETS_MAX: usize = 1023;
 
 /// Where sockets live: it has the threads that do I/O in the background (made when first needed),
@@ -322,7 +323,8 @@ impl ContextCore {
         &self.inproc
     }
 
-    /// The I/O thread with the fewest connections, of those that `affinity` allows: bit 0 is the first one, and 0 allows all.
+    /// The I/O thread with the fewest connections, of those that `affinity` allows: bit 0 is the
+    /// first one, and 0 allows all.
     pub(crate) fn least_loaded(&self, affinity: i64) -> io::Result<Arc<Io>> {
         let mut io = self.io.lock();
         if io.stopped {

@@ -32,8 +32,8 @@ const END_TOPIC: &[u8] = b"end";
 const PROBE_TOPIC: &[u8] = b"probe";
 
 /// A publisher drops what a slow subscriber has no room for, so subscribers say how far they are and
-/// the publishers together never have more than a window of messages on the way. Credit comes back in batches of up
-/// to half the high-water mark of 1000: the window must leave room for one.
+/// the publishers together never have more than a window of messages on the way. Credit comes back
+/// in batches of up to half the high-water mark of 1000: the window must leave room for one.
 const WINDOW: u64 = 400;
 const ACKNOWLEDGE_EVERY: u64 = 100;
 

@@ -556,8 +556,8 @@ impl Inner {
         Ok(out.advance(written - control, garbage).wake_writer)
     }
 
-    /// As `write_some`, to a peer of ZMTP 1.0, or none of ZMTP at all: what goes outside the arena, or a part of what lies
-    /// in it.
+    /// As `write_some`, to a peer of ZMTP 1.0, or none of ZMTP at all: what goes outside the arena,
+    /// or a part of what lies in it.
     #[cold]
     #[inline(never)]
     fn write_transcoded(&mut self, garbage: &mut Vec<Message>) -> io::Result<bool> {

@@ -368,7 +368,8 @@ impl Core {
         })
     }
 
-    /// The pipe's other end is gone for good. False: this end was gone before, so that what was left in the pipe is for nobody.
+    /// The pipe's other end is gone for good. False: this end was gone before, so that what was
+    /// left in the pipe is for nobody.
     pub(crate) fn ended(&self, id: PipeId, account: Account) -> bool {
         self.with(|state| {
             // A connector that has given up.
@@ -774,8 +775,8 @@ impl State {
         shared_options.get_or_insert_with(|| Arc::new(Settings::new(options.clone()))).clone()
     }
 
-    /// CONNECT_ROUTING_ID, for the connect that a pipe was just made for. Refused: the name is another
-    /// peer's.
+    /// CONNECT_ROUTING_ID, for the connect that a pipe was just made for. Refused: the name is
+    /// another peer's.
     pub(crate) fn name_pipe(&mut self, id: PipeId) -> Result<(), Refusal> {
         let name = mem::take(&mut self.options.connect_routing_id);
         let Some(pipe) = self.pipes.get(id).filter(|_| !name.is_empty()) else { return Ok(()) };

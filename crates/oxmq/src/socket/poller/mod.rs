@@ -322,8 +322,8 @@ impl Poller {
     ///
     /// # Errors
     /// [`PollerError`]: a signal, a terminated context, a closed socket (which is forgotten with
-    /// this), another thread that waits already, a poller of the parent process. `events` is empty then, and nothing is lost:
-    /// what is ready is reported by the next wait.
+    /// this), another thread that waits already, a poller of the parent process. `events` is empty
+    /// then, and nothing is lost: what is ready is reported by the next wait.
     pub fn wait(
         &self,
         events: &mut Vec<PollerEvent>,
