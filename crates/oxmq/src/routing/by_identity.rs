@@ -1,13 +1,16 @@
 //! Who bears which identity (routing id).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::sys;
 
 /// The peers of a ROUTER, by name. A name is one living peer's.
 pub(crate) struct ByIdentity {
-    pipes: HashMap<Box<[u8]>, PipeId>,
+    pipes: HashMap<Arc<[u8]>, PipeId>,
+    /// The same the other way round.
+    names: HashMap<PipeId, Arc<[u8]>>,
     /// The number in the last name made up. They begin anywhere: a reply that outlives a ROUTER must
     /// not find, at its successor, another peer under the name of the one that asked.
     made_up: u32,
@@ -15,7 +18,11 @@ pub(crate) struct ByIdentity {
 
 impl Default for ByIdentity {
     fn default() -> ByIdentity {
-        ByIdentity { pipes: HashMap::new(), made_up: sys::random_u64() as u32 }
+        ByIdentity {
+            pipes: HashMap::new(),
+            names: HashMap::new(),
+            made_up: sys::random_u64() as u32,
+        }
     }
 }
 
@@ -30,14 +37,15 @@ impl ByIdentity {
         if pipe.identity.is_empty() {
             pipe.identity = self.make_up();
         }
-        let identity = pipe.identity.clone();
-        match self.pipes.get(&identity) {
+        match self.pipes.get(&pipe.identity[..]) {
             Some(&other) if other != id => Err(other),
             Some(_) => Ok(()),
             None => {
+                let identity: Arc<[u8]> = pipe.identity[..].into();
                 // A connection that comes again may bear another name.
                 self.forget(id);
-                self.pipes.insert(identity, id);
+                self.pipes.insert(identity.clone(), id);
+                self.names.insert(id, identity);
                 Ok(())
             }
         }
@@ -51,11 +59,11 @@ impl ByIdentity {
 
     /// Frees the name of the peer at the end of `pipe`. False: it has none.
     pub(crate) fn forget(&mut self, pipe: PipeId) -> bool {
-        let before = self.pipes.len();
-        if !cfg!(oxmq_mutation = "sim_forgotten_name") {
-            self.pipes.retain(|_, &mut other| other != pipe);
+        if cfg!(oxmq_mutation = "sim_forgotten_name") {
+            return false;
         }
-        self.pipes.len() != before
+        let name = self.names.remove(&pipe);
+        name.is_some_and(|name| self.pipes.remove(&name).is_some())
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = PipeId> + '_ {
