@@ -121,7 +121,7 @@ impl Case {
             let last = Instant::now() >= end && figures.kills > 0;
             let mut victim = Victim::start(self, &survivor, victims.len());
             if last {
-                survivor.finish(&mut victim);
+                survivor.finish(&mut victim, victims.len() as u64);
                 victims.push(victim.end());
                 break;
             }
@@ -265,12 +265,18 @@ impl Survivor {
     }
 
     /// The last victim lives until everything is through.
-    fn finish(&mut self, victim: &mut Victim) {
+    fn finish(&mut self, victim: &mut Victim, generation: u64) {
         if let Some(publisher) = &self.publisher {
             // A few more windows.
             let goal = publisher.sent.load(Ordering::SeqCst) + 3 * WINDOW;
             wait(|| publisher.sent.load(Ordering::SeqCst) >= goal);
         }
+        // Others may have been killed before they sent anything.
+        wait(|| {
+            let Progress { generation: latest, count } = &*self.progress;
+            let has_sent = || count.load(Ordering::SeqCst) > 0;
+            self.receiver.is_none() || (latest.load(Ordering::SeqCst) == generation && has_sent())
+        });
         // What comes after the first that it gets is all for it.
         wait(|| self.sender.is_none() || victim.got.load(Ordering::SeqCst) > 0);
         self.stop.store(true, Ordering::SeqCst);
