@@ -82,7 +82,7 @@ pub(crate) fn copy(body: &[u8], into: &mut Message) -> Result<(), Errno> {
     /// Below this a lack of memory is the end of any program.
     const SHORT: usize = 32 * 1024;
     if body.len() <= SHORT {
-        ffi::copy_short(body, into);
+        ffi::copy_into(body, into);
         return Ok(());
     }
     let mut message = ffi::with_size(body.len()).ok_or(ENOMEM)?;

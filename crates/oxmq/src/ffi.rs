@@ -19,7 +19,7 @@ use crate::{PollError, PollItem, socket::poll_masked, sys::SignalMask};
 
 pub use crate::claim::{Claim, is_claimed};
 pub use crate::message::ffi::{
-    adopt, copy_short, data_mut, is_message, is_shared, with_size, without_message,
+    adopt, copy_into, data_mut, is_message, is_shared, with_size, without_message,
 };
 
 /// A number that is different in a forked child than in its parent.

@@ -55,7 +55,7 @@ pub fn with_size(bytes: usize) -> Option<Message> {
 
 /// Makes an empty message one with a copy of `body`, as `From<&[u8]>` does.
 #[inline]
-pub fn copy_short(body: &[u8], into: &mut Message) {
+pub fn copy_into(body: &[u8], into: &mut Message) {
     debug_assert!(!into.owns_memory());
     // SAFETY: nothing is lost with an empty message.
     unsafe { Message::write_to(into, body, 0) }
