@@ -6,7 +6,8 @@
 //!
 //! 1. *Getters* ([`is_ready`](Connection::is_ready), [`peer`](Connection::peer)) at any time.
 //! 2. *Events in*: [`handle_handshake`](Connection::handle_handshake) with what the peer sends,
-//!    until `is_ready`; from then on [`decode`](Connection::decode), one frame a call, and
+//!    until `is_ready`, and [`admit`](Connection::admit) when there are
+//!    [`credentials`](Connection::credentials); from then on [`decode`](Connection::decode), one frame a call, and
 //!    [`handle_command`](Connection::handle_command) or [`open`](Connection::open) when `decode`
 //!    says so.
 //! 3. *Mutators* ([`ping`](Connection::ping), [`subscribe`](Connection::subscribe),
@@ -36,7 +37,7 @@ use crate::mechanism::{Mechanism, Null};
 use crate::wire::command::{self, Command};
 use crate::wire::frame;
 use crate::wire::frame_v1::{self, FrameLength};
-use crate::wire::greeting::Version;
+use crate::wire::greeting::{MechanismName, Version};
 
 pub use config::{Config, Limits};
 pub use event::{Decoded, Event, Opened, Peer};
@@ -98,6 +99,27 @@ impl Connection {
         self.peer_version() == Some(Version::V1_0)
     }
 
+    /// What the peer claims or has shown, if it is for the caller to decide whether it is welcome:
+    /// by [`admit`](Self::admit) or [`error`](Self::error). Until then the handshake stands still.
+    pub fn credentials(&self) -> Option<Vec<Vec<u8>>> {
+        match self.state {
+            State::ExpectReady(_) => self.mechanism.as_ref()?.credentials(),
+            _ => None,
+        }
+    }
+
+    /// The security mechanism of the handshake; `None` when that is over and frames travel as they
+    /// are.
+    pub fn mechanism(&self) -> Option<MechanismName> {
+        self.mechanism.as_ref().map(|mechanism| mechanism.name())
+    }
+
+    /// Whether every frame of traffic is sealed, so that messages are sent with
+    /// [`seal`](Self::seal); not known before [`is_ready`](Self::is_ready).
+    pub fn seals(&self) -> bool {
+        self.is_ready() && !self.is_transparent()
+    }
+
     /// Why the connection cannot go on, if so.
     pub fn failure(&self) -> Option<&ProtocolError> {
         match &self.state {
@@ -114,7 +136,8 @@ impl Connection {
     // Events in.
 
     /// Takes bytes of the handshake, in pieces of any size. The answer is how many were taken: all
-    /// of them, or, if that ended the handshake, not a byte of the traffic behind it.
+    /// of them, or, if that ended the handshake, not a byte of the traffic behind it; and none while
+    /// there are [`credentials`](Self::credentials) to be judged.
     ///
     /// # Errors
     ///
@@ -128,6 +151,9 @@ impl Connection {
         let mut rest = input;
         while !rest.is_empty() {
             let Some(mechanism) = self.mechanism.as_deref_mut() else { break };
+            if mechanism.credentials().is_some() {
+                break;
+            }
             let state = mem::replace(&mut self.state, State::failed(ProtocolError::NotReady));
             let context = Context { config: &self.config, mechanism, out: &mut self.pending };
             match state.handle_handshake(rest, context) {
@@ -141,11 +167,30 @@ impl Connection {
                 break;
             }
         }
-        if self.is_ready() {
-            self.mechanism.take_if(|mechanism| mechanism.is_transparent());
-        }
-        self.short_bytes_end = self.short_bytes_end();
+        self.settle();
         Ok(input.len() - rest.len())
+    }
+
+    /// The peer that [`credentials`](Self::credentials) are of is welcome, and the handshake goes on;
+    /// [`error`](Self::error) is the other answer. That may have been its last step.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with what the peer has said of itself.
+    pub fn admit(&mut self) -> Result<(), ProtocolError> {
+        let Some(mechanism) = self.mechanism.as_deref_mut() else { return Ok(()) };
+        if mechanism.credentials().is_none() {
+            return Ok(());
+        }
+        mechanism.admit(&mut self.pending);
+        let state = mem::replace(&mut self.state, State::failed(ProtocolError::NotReady));
+        let context = Context { config: &self.config, mechanism, out: &mut self.pending };
+        match state.after_command(&context) {
+            Ok(state) => self.state = state,
+            Err(error) => return Err(self.fail(error)),
+        }
+        self.settle();
+        Ok(())
     }
 
     /// Looks at the frame at the start of `input`; a body is handed on as a part of `input`, never
@@ -216,6 +261,8 @@ impl Connection {
         let flags = opened.map_err(|error| self.fail(error))?;
         frame::check_flags(flags).map_err(|error| self.fail(error))?;
         if flags & frame::COMMAND == 0 {
+            let body_bytes = out.len().saturating_sub(start) as u64;
+            self.check_message_bytes(body_bytes, 0).map_err(|error| self.fail(error))?;
             return Ok(Opened::Message { more: flags & frame::MORE != 0 });
         }
         let event = self.handle_command(out.get(start..).unwrap_or_default());
@@ -342,7 +389,7 @@ impl Connection {
             state::check_command_header(&header, &self.config)?;
         } else {
             header.check()?;
-            self.check_message_bytes(header.body_bytes)?;
+            self.check_message_bytes(header.body_bytes, self.overhead_bytes())?;
         }
 
         let header_bytes = header.header_bytes;
@@ -374,7 +421,7 @@ impl Connection {
     fn decode_frame_v1<'a>(&self, input: &'a [u8]) -> Result<Decoded<'a>, ProtocolError> {
         let Some(length) = FrameLength::parse(input)? else { return Ok(Decoded::Incomplete) };
         let body_bytes = length.body_bytes;
-        self.check_message_bytes(body_bytes)?;
+        self.check_message_bytes(body_bytes, 0)?;
         let Some(&flags) = input.get(length.length_bytes) else { return Ok(Decoded::Incomplete) };
         frame_v1::check_flags(flags)?;
         let (more, header_bytes) = (flags & frame::MORE != 0, length.header_bytes());
@@ -475,13 +522,29 @@ impl Connection {
         }
     }
 
-    fn check_message_bytes(&self, length_bytes: u64) -> Result<(), ProtocolError> {
+    fn overhead_bytes(&self) -> u64 {
+        self.mechanism.as_ref().map_or(0, |mechanism| mechanism.overhead_bytes())
+    }
+
+    fn check_message_bytes(
+        &self,
+        length_bytes: u64,
+        overhead_bytes: u64,
+    ) -> Result<(), ProtocolError> {
         match self.config.limits.message_bytes_max {
-            Some(limit_bytes) if length_bytes > limit_bytes => {
+            Some(limit_bytes) if length_bytes > limit_bytes.saturating_add(overhead_bytes) => {
                 Err(ProtocolError::MessageTooLong { length_bytes, limit_bytes })
             }
             _ => Ok(()),
         }
+    }
+
+    /// What a step of the handshake may have changed.
+    fn settle(&mut self) {
+        if self.is_ready() {
+            self.mechanism.take_if(|mechanism| mechanism.is_transparent());
+        }
+        self.short_bytes_end = self.short_bytes_end();
     }
 
     fn short_bytes_end(&self) -> usize {

@@ -7,7 +7,7 @@ use crate::mechanism::{Mechanism, Progress};
 use crate::wire::command::{Command, CommandView};
 use crate::wire::frame::{self, FrameHeader};
 use crate::wire::greeting::{
-    Era, GREETING_BYTES, Greeting, MechanismName, REVISION_BYTES, SIGNATURE_BYTES, Version,
+    Era, GREETING_BYTES, Greeting, REVISION_BYTES, SIGNATURE_BYTES, Version,
 };
 use crate::wire::metadata::{self, Metadata};
 use crate::{ProtocolError, SocketType};
@@ -25,6 +25,7 @@ use crate::{ProtocolError, SocketType};
 ///  ExpectGreeting    our mechanism           its first command    ExpectReady
 ///  ExpectReady       a handshake command     the answer, if any   ExpectReady
 ///  ExpectReady       the last of them        the answer, if any   Ready
+///  ExpectReady       (a decision on the peer, while there are credentials)
 ///  ExpectIdentity    type, identity frame    -                    Ready
 ///  Ready             traffic                 -                    Ready
 ///  any               anything else           -                    Failed
@@ -171,15 +172,20 @@ impl State {
                 if complete {
                     handshake.handle_frame(&mut context)?;
                 }
-                let state = if complete && context.mechanism.is_done() {
-                    State::ready(handshake.finish(context.config)?)
-                } else {
-                    State::ExpectReady(handshake)
-                };
-                Ok((state, taken))
+                Ok((State::ExpectReady(handshake).after_command(&context)?, taken))
             }
             State::ExpectIdentity(peer) => State::expect_identity(peer, input, context.config),
             State::Ready(_) | State::Failed(_) => Ok((self, 0)),
+        }
+    }
+
+    /// The next state, when a command may have been the last one.
+    pub fn after_command(self, context: &Context<'_>) -> Result<State, ProtocolError> {
+        match self {
+            State::ExpectReady(handshake) if context.mechanism.is_done() => {
+                Ok(State::ready(handshake.finish(context.config)?))
+            }
+            state => Ok(state),
         }
     }
 
@@ -284,7 +290,7 @@ impl Context<'_> {
 
     /// Refuses a peer that knows no security where there is some to be had.
     fn check_old_peer(&self, version: Version) -> Result<(), ProtocolError> {
-        if self.mechanism.name() != MechanismName::NULL {
+        if self.mechanism.is_secured() {
             return Err(ProtocolError::UnsupportedVersion { version });
         }
         Ok(())

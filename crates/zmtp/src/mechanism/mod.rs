@@ -18,6 +18,9 @@ pub use null::Null;
 /// [`is_done`](Self::is_done); then, unless [`is_transparent`](Self::is_transparent),
 /// [`seal`](Self::seal) and [`open`](Self::open) for every frame.
 ///
+/// Whenever there are [`credentials`](Self::credentials), nothing but [`admit`](Self::admit) is
+/// called: the connection waits until somebody has decided on the peer.
+///
 /// ERROR is not a mechanism's business: the connection handles it.
 pub trait Mechanism: fmt::Debug + Send {
     /// The name in the greeting.
@@ -27,6 +30,11 @@ pub trait Mechanism: fmt::Debug + Send {
     /// as-server.
     fn has_roles(&self) -> bool {
         false
+    }
+
+    /// Whether peers that know no security, those before ZMTP 3.0, are refused.
+    fn is_secured(&self) -> bool {
+        true
     }
 
     /// Appends the first command, as a frame, if it is this end that begins.
@@ -46,6 +54,18 @@ pub trait Mechanism: fmt::Debug + Send {
         out: &mut Vec<u8>,
     ) -> Result<Progress, ProtocolError>;
 
+    /// What the peer claims or has shown, while this end waits for a decision on it: nothing but an
+    /// empty list with NULL, a name and a password with PLAIN, a public key with CURVE.
+    fn credentials(&self) -> Option<Vec<Vec<u8>>> {
+        None
+    }
+
+    /// The peer that [`credentials`](Self::credentials) are of is welcome: appends what was held back
+    /// for it.
+    fn admit(&mut self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+
     /// Whether the handshake is over, so that the peer's next frame is traffic.
     fn is_done(&self) -> bool;
 
@@ -53,6 +73,11 @@ pub trait Mechanism: fmt::Debug + Send {
     /// never called.
     fn is_transparent(&self) -> bool {
         true
+    }
+
+    /// By how many bytes the body of a protected frame is longer than the body inside.
+    fn overhead_bytes(&self) -> u64 {
+        0
     }
 
     /// Appends a frame of traffic, protected; `flags` are MORE and COMMAND of the frame inside.

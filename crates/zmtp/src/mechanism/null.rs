@@ -8,16 +8,26 @@ use crate::wire::greeting::MechanismName;
 /// The NULL mechanism of RFC 37.
 ///
 /// Neither end waits for the other's READY before it sends its own, as in libzmq; RFC 37 would let
-/// the server wait.
+/// the server wait. With [`authenticating`](Self::authenticating) it waits for a decision first.
 #[derive(Debug, Default)]
 pub struct Null {
     ready_received: bool,
+    /// Peers are to be decided on.
+    asks: bool,
+    /// The metadata of the READY that waits for the decision.
+    held: Option<Vec<u8>>,
 }
 
 impl Null {
     /// A handshake that has not begun.
     pub fn new() -> Null {
         Null::default()
+    }
+
+    /// A handshake in which every peer has to be [admitted](Mechanism::admit), for what is known of
+    /// it otherwise: its address. Peers before ZMTP 3.0, which cannot be refused, are not let in.
+    pub fn authenticating() -> Null {
+        Null { asks: true, ..Null::default() }
     }
 }
 
@@ -26,8 +36,26 @@ impl Mechanism for Null {
         MechanismName::NULL
     }
 
+    fn is_secured(&self) -> bool {
+        self.asks
+    }
+
     fn initial_command(&mut self, metadata: &[u8], out: &mut Vec<u8>) {
-        Command::Ready { metadata }.emit(out);
+        if self.asks {
+            self.held = Some(metadata.to_vec());
+        } else {
+            Command::Ready { metadata }.emit(out);
+        }
+    }
+
+    fn credentials(&self) -> Option<Vec<Vec<u8>>> {
+        self.held.is_some().then(Vec::new)
+    }
+
+    fn admit(&mut self, out: &mut Vec<u8>) {
+        if let Some(metadata) = self.held.take() {
+            Command::Ready { metadata: &metadata }.emit(out);
+        }
     }
 
     fn handle_command(
