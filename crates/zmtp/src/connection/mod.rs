@@ -334,14 +334,17 @@ impl Connection {
     /// Appends a part of a message as a frame, in the form that the peer and the mechanism ask for.
     ///
     /// With a transparent mechanism this is just the frame, which the caller can make as well.
-    /// Appends nothing before the connection is ready.
+    /// Otherwise frames have to leave in the order in which they were sealed: what waits for
+    /// [`poll_transmit`](Self::poll_transmit) comes before it, and before any other that is
+    /// appended. Appends nothing before the connection is ready.
     pub fn seal(&mut self, more: bool, body: &[u8], out: &mut Vec<u8>) {
         if self.is_ready() {
             let flags = if more { frame::MORE } else { 0 };
             if self.frames_v1() {
                 frame_v1::append_header(more, body.len(), out);
                 out.extend_from_slice(body);
-            } else if let Some(mechanism) = self.sealing() {
+            } else if let Some((mechanism, pending)) = self.sealing() {
+                out.append(pending);
                 mechanism.seal(flags, body, out);
             } else {
                 frame::append(flags, &[body], out);
@@ -485,7 +488,8 @@ impl Connection {
 
     /// Appends the frame that `emit` appends, sealed if the mechanism asks for it.
     fn send(&mut self, out: &mut Vec<u8>, emit: impl FnOnce(&mut Vec<u8>)) {
-        let Some(mechanism) = self.sealing() else { return emit(out) };
+        let Some((mechanism, pending)) = self.sealing() else { return emit(out) };
+        out.append(pending);
         let mut plain = Vec::new();
         emit(&mut plain);
         if let Some(header) = frame::parse_header(&plain)
@@ -495,10 +499,12 @@ impl Connection {
         }
     }
 
-    /// The mechanism, if it protects frames.
-    fn sealing(&mut self) -> Option<&mut dyn Mechanism> {
+    /// The mechanism, if it protects frames, and those that it has protected and that have not left.
+    fn sealing(&mut self) -> Option<(&mut dyn Mechanism, &mut Vec<u8>)> {
         match &mut self.mechanism {
-            Some(mechanism) if !mechanism.is_transparent() => Some(mechanism.as_mut()),
+            Some(mechanism) if !mechanism.is_transparent() => {
+                Some((mechanism.as_mut(), &mut self.pending))
+            }
             _ => None,
         }
     }
