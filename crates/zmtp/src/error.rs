@@ -118,8 +118,21 @@ pub enum ProtocolError {
     IdentityReserved,
     /// An identity frame, of ZMTP 2.0 or older, that announces more parts.
     IdentityInParts,
-    /// A frame that the security mechanism could not open.
+    /// Both ends say that they are the server of the handshake, so that none would begin.
+    BothServers,
+    /// Something sealed that does not open, in the handshake or behind it: it was made with another
+    /// key than the one that is expected of the peer, or changed on its way.
     Unauthentic,
+    /// The peer could not vouch for the keys that it uses: it has copied the long-term key that it
+    /// shows, or means another server.
+    KeyExchange,
+    /// A sealed command whose counter is not higher than the one before: it has been sent before.
+    Replayed {
+        /// The counter.
+        counter: u64,
+        /// The last one.
+        last: u64,
+    },
     /// The caller refused the peer with [`Connection::error`](crate::Connection::error).
     RefusedByUs {
         /// The caller's reason.
@@ -231,9 +244,17 @@ impl fmt::Display for ProtocolError {
             IdentityInParts => f.write_str(
                 "peer sent an identity that announces more parts, expected a single frame",
             ),
-            Unauthentic => {
-                f.write_str("peer sent a frame that its security mechanism did not seal")
+            BothServers => {
+                f.write_str("peer is the server of the security handshake, expected a client")
             }
+            Unauthentic => f.write_str(
+                "peer sent something that does not open: it was sealed with another key or changed",
+            ),
+            KeyExchange => f.write_str("peer does not vouch for the keys that it uses"),
+            Replayed { counter, last } => write!(
+                f,
+                "peer sent the counter {counter}, expected more than {last}: something was replayed"
+            ),
             RefusedByUs { reason } => {
                 write!(f, "the peer was refused: \"{}\"", reason.escape_ascii())
             }

@@ -124,9 +124,9 @@ impl Reason {
     fn protocol(error: &ProtocolError) -> Reason {
         let kind = match error {
             ProtocolError::IncompatibleSocketType { .. } => ReasonKind::Incompatible,
-            ProtocolError::MechanismMismatch { .. } | ProtocolError::UnsupportedVersion { .. } => {
-                ReasonKind::Mechanism
-            }
+            ProtocolError::MechanismMismatch { .. }
+            | ProtocolError::UnsupportedVersion { .. }
+            | ProtocolError::BothServers => ReasonKind::Mechanism,
             ProtocolError::RefusedByPeer { .. } => ReasonKind::RefusedByPeer,
             ProtocolError::MessageTooLong { .. } | ProtocolError::CommandTooLong { .. } => {
                 ReasonKind::TooLong

@@ -60,9 +60,15 @@ pub mod number {
 
     const UNSPECIFIED: u32 = 0x1000_0000;
     const UNEXPECTED_COMMAND: u32 = 0x1000_0001;
+    const INVALID_SEQUENCE: u32 = 0x1000_0002;
+    const KEY_EXCHANGE: u32 = 0x1000_0003;
     const MALFORMED_COMMAND_UNSPECIFIED: u32 = 0x1000_0011;
+    const MALFORMED_COMMAND_MESSAGE: u32 = 0x1000_0012;
+    const MALFORMED_COMMAND_HELLO: u32 = 0x1000_0013;
+    const MALFORMED_COMMAND_INITIATE: u32 = 0x1000_0014;
     const MALFORMED_COMMAND_ERROR: u32 = 0x1000_0015;
     const MALFORMED_COMMAND_READY: u32 = 0x1000_0016;
+    const MALFORMED_COMMAND_WELCOME: u32 = 0x1000_0017;
     const INVALID_METADATA: u32 = 0x1000_0018;
     const CRYPTOGRAPHIC: u32 = 0x1100_0001;
     const MECHANISM_MISMATCH: u32 = 0x1100_0002;
@@ -72,6 +78,12 @@ pub mod number {
         match error {
             MechanismMismatch { .. } => MECHANISM_MISMATCH,
             UnexpectedCommand { .. } | MessageInHandshake => UNEXPECTED_COMMAND,
+            Replayed { .. } => INVALID_SEQUENCE,
+            KeyExchange => KEY_EXCHANGE,
+            MalformedCommand { command: "MESSAGE", .. } => MALFORMED_COMMAND_MESSAGE,
+            MalformedCommand { command: "HELLO", .. } => MALFORMED_COMMAND_HELLO,
+            MalformedCommand { command: "INITIATE", .. } => MALFORMED_COMMAND_INITIATE,
+            MalformedCommand { command: "WELCOME", .. } => MALFORMED_COMMAND_WELCOME,
             MalformedCommand { command: "ERROR", .. } => MALFORMED_COMMAND_ERROR,
             MalformedCommand { command: "READY", .. } => MALFORMED_COMMAND_READY,
             MalformedCommand { .. } | CommandTooLong { .. } | MoreOnCommand => {

@@ -29,6 +29,7 @@ mod event;
 mod old_peer;
 mod state;
 
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
@@ -44,7 +45,6 @@ pub use event::{Decoded, Event, Opened, Peer};
 use state::{Context, Ready, State};
 
 /// One end of a connection. See the [module](self) for the order of calls.
-#[derive(Debug)]
 pub struct Connection {
     /// One more than the longest body that [`decode`](Self::decode) may hand out without another
     /// look: 0 unless the connection is ready and transparent, with frames of ZMTP 2 and 3, so that
@@ -565,5 +565,17 @@ impl Connection {
         self.short_bytes_end = 0;
         self.state = State::failed(error.clone());
         error
+    }
+}
+
+/// Without the bytes that wait to be sent: there may be a password among them.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("state", &self.state)
+            .field("mechanism", &self.mechanism)
+            .field("config", &self.config)
+            .field("pending_bytes", &self.pending.len())
+            .finish_non_exhaustive()
     }
 }

@@ -1,13 +1,15 @@
 //! The states of a connection and every transition between them, up to the end of the handshake.
 
+use std::fmt;
+
 use super::config::Config;
 use super::event::Peer;
 use super::old_peer::{self, OldPeer};
-use crate::mechanism::{Mechanism, Progress};
+use crate::mechanism::{Mechanism, Progress, plain};
 use crate::wire::command::{Command, CommandView};
 use crate::wire::frame::{self, FrameHeader};
 use crate::wire::greeting::{
-    Era, GREETING_BYTES, Greeting, REVISION_BYTES, SIGNATURE_BYTES, Version,
+    Era, GREETING_BYTES, Greeting, MechanismName, REVISION_BYTES, SIGNATURE_BYTES, Version,
 };
 use crate::wire::metadata::{self, Metadata};
 use crate::{ProtocolError, SocketType};
@@ -57,7 +59,6 @@ pub(super) struct Received {
 }
 
 /// What is known between the greeting and the end of the handshake.
-#[derive(Debug)]
 pub(super) struct Handshake {
     version: Version,
     as_server: bool,
@@ -158,6 +159,10 @@ impl State {
                     let theirs = greeting.mechanism;
                     return Err(ProtocolError::MechanismMismatch { ours, theirs });
                 }
+                // Neither would begin. (Of libzmq this cannot be seen: it never says what it is.)
+                if greeting.as_server && context.as_server() {
+                    return Err(ProtocolError::BothServers);
+                }
                 context.mechanism.initial_command(&context.config.emit_metadata(), context.out);
                 let handshake = Handshake {
                     version: greeting.version,
@@ -251,7 +256,13 @@ impl Handshake {
         let body = frame::parse_header(&frame)
             .and_then(|header| frame.get(header.header_bytes..))
             .unwrap_or_default();
-        if let Command::Error { reason } = Command::parse(body)? {
+        let misspelt = plain::misspelt_error(body)
+            .filter(|_| context.mechanism.name() == MechanismName::PLAIN);
+        let command = match misspelt {
+            Some(reason) => Command::Error { reason },
+            None => Command::parse(body)?,
+        };
+        if let Command::Error { reason } = command {
             return Err(ProtocolError::RefusedByPeer { reason: reason.to_vec() });
         }
         match context.mechanism.handle_command(CommandView::parse(body)?, context.out)? {
@@ -277,15 +288,31 @@ impl Handshake {
     }
 }
 
+/// Without what has arrived: there may be a password in it.
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("version", &self.version)
+            .field("as_server", &self.as_server)
+            .field("metadata", &self.metadata)
+            .field("partial_bytes", &self.partial.len())
+            .finish()
+    }
+}
+
 impl Context<'_> {
     fn greeting(&self) -> [u8; GREETING_BYTES] {
         let greeting = Greeting {
             padding: old_peer::identity(self.config).len() as u64 + 1,
             version: Version::OURS,
             mechanism: self.mechanism.name(),
-            as_server: self.config.as_server && self.mechanism.has_roles(),
+            as_server: self.as_server(),
         };
         greeting.emit()
+    }
+
+    fn as_server(&self) -> bool {
+        self.config.as_server && self.mechanism.has_roles()
     }
 
     /// Refuses a peer that knows no security where there is some to be had.

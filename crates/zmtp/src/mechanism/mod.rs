@@ -1,6 +1,8 @@
 //! Security mechanisms: what two peers say between the greeting and the first message.
 
+mod curve;
 mod null;
+pub(crate) mod plain;
 
 use std::fmt;
 
@@ -9,7 +11,9 @@ use crate::wire::command::CommandView;
 use crate::wire::frame;
 use crate::wire::greeting::MechanismName;
 
+pub use curve::{CurveClient, CurveClientKeys, CurveServer, curve_public_key};
 pub use null::Null;
+pub use plain::{PlainClient, PlainServer};
 
 /// One end of a security handshake, and what it does to frames afterwards.
 ///
@@ -47,7 +51,9 @@ pub trait Mechanism: fmt::Debug + Send {
     /// # Errors
     ///
     /// [`UnexpectedCommand`](ProtocolError::UnexpectedCommand) and
-    /// [`MalformedCommand`](ProtocolError::MalformedCommand).
+    /// [`MalformedCommand`](ProtocolError::MalformedCommand); with CURVE also
+    /// [`Unauthentic`](ProtocolError::Unauthentic), [`Replayed`](ProtocolError::Replayed) and
+    /// [`KeyExchange`](ProtocolError::KeyExchange).
     fn handle_command(
         &mut self,
         command: CommandView<'_>,
@@ -89,8 +95,8 @@ pub trait Mechanism: fmt::Debug + Send {
     ///
     /// # Errors
     ///
-    /// [`Unauthentic`](ProtocolError::Unauthentic) if it was not made by the peer's `seal`, in this
-    /// order.
+    /// [`Unauthentic`](ProtocolError::Unauthentic) if it was not made by the peer's `seal`, and
+    /// [`Replayed`](ProtocolError::Replayed) if it was, but not behind those before it.
     fn open(&mut self, sealed: &[u8], out: &mut Vec<u8>) -> Result<u8, ProtocolError> {
         let _ = (sealed, out);
         Err(ProtocolError::Unauthentic)

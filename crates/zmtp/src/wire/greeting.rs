@@ -80,6 +80,10 @@ impl MechanismName {
     pub const BYTES: usize = 20;
     /// The mechanism without any security.
     pub const NULL: MechanismName = MechanismName::new(b"NULL");
+    /// The mechanism of names and passwords.
+    pub const PLAIN: MechanismName = MechanismName::new(b"PLAIN");
+    /// The mechanism of public keys.
+    pub const CURVE: MechanismName = MechanismName::new(b"CURVE");
 
     /// The name of a mechanism that is known to the program.
     ///

@@ -1,13 +1,22 @@
 //! A caller of the crate as simple as can be, shared by the tests and the fuzz targets.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use oxmq_zmtp::{Config, Connection, Decoded, Event, Limits, Peer, ProtocolError, SocketType};
+use oxmq_zmtp::mechanism::Null;
+use oxmq_zmtp::wire::frame;
+use oxmq_zmtp::{
+    Config, Connection, Decoded, Event, Limits, Mechanism, Opened, Peer, ProtocolError, SocketType,
+};
 
 /// What a caller sees of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
+    /// There were credentials, which were found good.
+    Asked(Vec<Vec<u8>>),
     Ready(Peer),
-    Message { more: bool, body: Vec<u8> },
+    Message {
+        more: bool,
+        body: Vec<u8>,
+    },
     Command(Event),
     Failed(ProtocolError),
 }
@@ -32,8 +41,12 @@ struct Collecting {
 
 impl Driver {
     pub fn new(config: Config) -> Driver {
+        Driver::with(config, Null::new())
+    }
+
+    pub fn with(config: Config, mechanism: impl Mechanism + 'static) -> Driver {
         let mut driver = Driver {
-            connection: Connection::new(config),
+            connection: Connection::with_mechanism(config, Box::new(mechanism)),
             sent: Vec::new(),
             seen: Vec::new(),
             unread: Vec::new(),
@@ -92,8 +105,16 @@ impl Driver {
         let consumed = self.connection.handle_handshake(&self.unread)?;
         assert!(consumed <= self.unread.len());
         self.unread.drain(..consumed);
+        let asked = self.connection.credentials();
+        if let Some(credentials) = &asked {
+            self.seen.push(Seen::Asked(credentials.clone()));
+            self.connection.admit()?;
+        }
         if let Some(peer) = self.connection.peer() {
             self.seen.push(Seen::Ready(peer.clone()));
+            return Ok(true);
+        }
+        if asked.is_some() {
             return Ok(true);
         }
         assert!(self.unread.is_empty(), "the handshake leaves only traffic");
@@ -128,7 +149,13 @@ impl Driver {
                 self.seen.push(Seen::Command(event));
                 consumed
             }
-            Decoded::Sealed { .. } => panic!("NULL seals nothing"),
+            Decoded::Sealed { body, consumed } => {
+                assert!(self.connection.seals() && body.len() < consumed);
+                let body = body.to_vec();
+                let seen = self.open(&body)?;
+                self.seen.push(seen);
+                consumed
+            }
         };
         assert!(0 < taken && taken <= self.unread.len());
         self.unread.drain(..taken);
@@ -145,11 +172,20 @@ impl Driver {
             return Ok(false);
         }
         let seen = match collecting.more {
+            Some(_) if self.connection.seals() => self.open(&collecting.body)?,
             Some(more) => Seen::Message { more, body: collecting.body },
             None => Seen::Command(self.connection.handle_command(&collecting.body)?),
         };
         self.seen.push(seen);
         Ok(true)
+    }
+
+    fn open(&mut self, sealed: &[u8]) -> Result<Seen, ProtocolError> {
+        let mut body = Vec::new();
+        Ok(match self.connection.open(sealed, &mut body)? {
+            Opened::Message { more } => Seen::Message { more, body },
+            Opened::Command(event) => Seen::Command(event),
+        })
     }
 
     fn transmit(&mut self) {
@@ -159,7 +195,12 @@ impl Driver {
 
 /// Lets two drivers talk until neither has anything to say.
 pub fn talk(left: &mut Driver, right: &mut Driver) {
-    let (mut to_right, mut to_left) = (0, 0);
+    talk_on(left, right, (0, 0));
+}
+
+/// The same, when so many bytes from the left and from the right have arrived already.
+pub fn talk_on(left: &mut Driver, right: &mut Driver, arrived: (usize, usize)) {
+    let (mut to_right, mut to_left) = arrived;
     while to_right < left.sent.len() || to_left < right.sent.len() {
         let bytes = left.sent[to_right..].to_vec();
         to_right += bytes.len();
@@ -228,6 +269,18 @@ pub fn small(socket_type: SocketType) -> Config {
         ..Limits::default()
     };
     Config { limits, ..Config::new(socket_type) }
+}
+
+/// The part of a stream behind the greeting, as the bodies of frames.
+pub fn frames(mut stream: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    stream = &stream[64..];
+    while let Some(header) = frame::parse_header(stream) {
+        let (frame, rest) = stream.split_at(header.frame_bytes().unwrap());
+        frames.push((header.flags & !frame::LARGE, frame[header.header_bytes..].to_vec()));
+        stream = rest;
+    }
+    frames
 }
 
 /// Numbers that look random and are the same at every run (xorshift64*).
