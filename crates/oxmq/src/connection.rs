@@ -40,9 +40,12 @@ pub struct Peer {
     pub version: Option<Version>,
     /// Its type; `None` if it did not say.
     pub socket_type: Option<SocketType>,
-    /// What its application says about itself (METADATA), as names and values; nothing before ZMTP
-    /// 3.0 and from sockets of this process.
+    /// What the ZAP handler says about it, then what its application says about itself (METADATA), as
+    /// names and values, each name but once; nothing before ZMTP 3.0 and from sockets of this process.
     pub properties: Vec<(String, Vec<u8>)>,
+    /// Who it is, according to the ZAP handler (see [`security`](crate::security)); `None` if none was
+    /// asked.
+    pub user_id: Option<Vec<u8>>,
 }
 
 /// The process at the other end of an ipc connection, as the system knew it when the connection was
@@ -82,7 +85,7 @@ enum Ends {
 struct Presented {
     version: Option<Version>,
     socket_type: Option<SocketType>,
-    /// The identity and the properties, unless both are empty.
+    /// The rest, unless there is nothing in it.
     details: Option<Box<Details>>,
 }
 
@@ -90,6 +93,20 @@ struct Presented {
 struct Details {
     identity: Box<[u8]>,
     properties: Vec<(String, Vec<u8>)>,
+    user_id: Option<Vec<u8>>,
+}
+
+impl Peer {
+    /// A peer of which nothing is known.
+    pub(crate) fn unknown() -> Peer {
+        Peer {
+            identity: Vec::new(),
+            version: None,
+            socket_type: None,
+            properties: Vec::new(),
+            user_id: None,
+        }
+    }
 }
 
 impl Route {
@@ -130,6 +147,7 @@ impl Route {
                 None | Some([]) => peer.socket_type?.announces_identity().then(Vec::new),
                 Some(identity) => Some(identity.to_vec()),
             },
+            "User-Id" => details?.user_id.clone(),
             _ => {
                 let mut properties = details?.properties.iter();
                 properties.find(|(held, _)| held == name).map(|(_, value)| value.clone())
@@ -138,7 +156,7 @@ impl Route {
     }
 
     /// The peer's address without its port; over ipc, what is known of its process.
-    fn peer_address(&self) -> Option<String> {
+    pub(crate) fn peer_address(&self) -> Option<String> {
         match &self.ends {
             Ends::Nowhere => None,
             Ends::V4 { remote, .. } => Some(remote.ip().to_string()),
@@ -218,9 +236,10 @@ impl PeerProcess {
 
 impl From<Peer> for Presented {
     fn from(peer: Peer) -> Presented {
-        let Peer { identity, version, socket_type, properties } = peer;
-        let details = (!identity.is_empty() || !properties.is_empty())
-            .then(|| Box::new(Details { identity: identity.into(), properties }));
+        let Peer { identity, version, socket_type, properties, user_id } = peer;
+        let says_more = !identity.is_empty() || !properties.is_empty() || user_id.is_some();
+        let details =
+            says_more.then(|| Box::new(Details { identity: identity.into(), properties, user_id }));
         Presented { version, socket_type, details }
     }
 }
@@ -233,6 +252,7 @@ impl Presented {
             version: self.version,
             socket_type: self.socket_type,
             properties: details.map_or_else(Vec::new, |details| details.properties.clone()),
+            user_id: details.and_then(|details| details.user_id.clone()),
         }
     }
 }
@@ -262,6 +282,7 @@ mod tests {
                     version,
                     socket_type: Some(SocketType::Pull),
                     properties: vec![(property.to_owned(), vec![1]); property.len().min(1)],
+                    user_id: version.map(|_| b"ann".to_vec()),
                 };
                 let process = Some(PeerProcess { pid: 1, uid: 2, gid: 3 });
                 let ends = Ends::new(local.clone(), remote.clone(), || process);

@@ -45,6 +45,8 @@ mod reactor;
 #[cfg(not(loom))]
 mod routing;
 #[cfg(not(loom))]
+pub mod security;
+#[cfg(not(loom))]
 mod session;
 #[cfg(not(loom))]
 mod socket;
@@ -57,6 +59,9 @@ mod sync;
 pub(crate) mod sys;
 #[cfg(not(loom))]
 mod transport;
+pub mod z85;
+#[cfg(not(loom))]
+mod zap;
 
 pub use message::{INLINE_BYTES_MAX, Message};
 

@@ -8,6 +8,7 @@ use oxmq_zmtp::ProtocolError;
 use super::number;
 use crate::error::errno_of;
 use crate::session::{Failure, Rejection};
+use crate::zap;
 
 /// Why something failed or ended: a text for people, a kind for programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Reason {
     errno: i32,
     /// One of libzmq's numbers, for what breaks the protocol in a handshake.
     protocol: Option<u32>,
+    /// The status code by which a ZAP handler, this side's or the peer's, refused.
+    zap_status: Option<u32>,
 }
 
 /// The kinds of [`Reason`].
@@ -38,6 +41,8 @@ pub enum ReasonKind {
     Mechanism,
     /// The peer refused this end.
     RefusedByPeer,
+    /// The ZAP handler did not let the peer in, or could not be asked.
+    Denied,
     /// The name in the endpoint could not be looked up.
     Unresolved,
     /// Nobody listens there.
@@ -74,8 +79,14 @@ impl Reason {
         self.protocol
     }
 
+    /// The status code of RFC 27 (300, 400, 500) by which a ZAP handler, this side's or the peer's,
+    /// refused.
+    pub fn zap_status(&self) -> Option<u32> {
+        self.zap_status
+    }
+
     fn new(kind: ReasonKind, text: impl fmt::Display, errno: i32) -> Reason {
-        Reason { kind, text: text.to_string(), errno, protocol: None }
+        Reason { kind, text: text.to_string(), errno, protocol: None, zap_status: None }
     }
 
     pub(crate) fn closed_here() -> Reason {
@@ -113,6 +124,14 @@ impl Reason {
                 (ReasonKind::IdentityTaken, libc::EADDRINUSE)
             }
             Failure::Refused(Rejection::Closed) => (ReasonKind::ClosedHere, libc::ENOTSOCK),
+            Failure::Denied(status) => {
+                let reason = Reason::new(ReasonKind::Denied, failure, libc::EACCES);
+                return Reason { zap_status: Some(status.code()), ..reason };
+            }
+            Failure::Unasked(fault) => {
+                let reason = Reason::new(ReasonKind::Denied, failure, libc::EFAULT);
+                return Reason { protocol: number::zap_fault(*fault), ..reason };
+            }
             Failure::TimedOut => (ReasonKind::HandshakeTimeout, libc::ETIMEDOUT),
             Failure::NotConnected(_) => (ReasonKind::ConnectTimeout, libc::ETIMEDOUT),
             Failure::Silent(_) => (ReasonKind::Silent, libc::ETIMEDOUT),
@@ -134,7 +153,13 @@ impl Reason {
             _ => ReasonKind::Protocol,
         };
         let protocol = Some(number::protocol_error(error));
-        Reason { protocol, ..Reason::new(kind, error, libc::EPROTO) }
+        let zap_status = match error {
+            ProtocolError::RefusedByPeer { reason } => {
+                zap::Status::of_refusal(reason).map(zap::Status::code)
+            }
+            _ => None,
+        };
+        Reason { protocol, zap_status, ..Reason::new(kind, error, libc::EPROTO) }
     }
 
     /// For an inproc peer, which makes no handshake.

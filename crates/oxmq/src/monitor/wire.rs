@@ -21,6 +21,8 @@ use crate::{Message, SocketType};
 pub mod number {
     use oxmq_zmtp::ProtocolError;
 
+    use crate::zap::Fault;
+
     /// `ZMQ_EVENT_CONNECTED`; the value is the descriptor.
     pub const CONNECTED: u64 = 0x0001;
     /// `ZMQ_EVENT_CONNECT_DELAYED`.
@@ -86,6 +88,10 @@ pub mod number {
             MalformedCommand { command: "WELCOME", .. } => MALFORMED_COMMAND_WELCOME,
             MalformedCommand { command: "ERROR", .. } => MALFORMED_COMMAND_ERROR,
             MalformedCommand { command: "READY", .. } => MALFORMED_COMMAND_READY,
+            MalformedCommand { command: "HELLO", .. } => MALFORMED_COMMAND_HELLO,
+            MalformedCommand { command: "WELCOME", .. } => MALFORMED_COMMAND_WELCOME,
+            MalformedCommand { command: "INITIATE", .. } => MALFORMED_COMMAND_INITIATE,
+            MalformedCommand { command: "MESSAGE", .. } => MALFORMED_COMMAND_MESSAGE,
             MalformedCommand { .. } | CommandTooLong { .. } | MoreOnCommand => {
                 MALFORMED_COMMAND_UNSPECIFIED
             }
@@ -100,6 +106,26 @@ pub mod number {
             | IdentityReserved => INVALID_METADATA,
             Unauthentic => CRYPTOGRAPHIC,
             _ => UNSPECIFIED,
+        }
+    }
+
+    const ZAP_UNSPECIFIED: u32 = 0x2000_0000;
+    const ZAP_MALFORMED_REPLY: u32 = 0x2000_0001;
+    const ZAP_BAD_REQUEST_ID: u32 = 0x2000_0002;
+    const ZAP_BAD_VERSION: u32 = 0x2000_0003;
+    const ZAP_INVALID_STATUS_CODE: u32 = 0x2000_0004;
+    const ZAP_INVALID_METADATA: u32 = 0x2000_0005;
+
+    /// `None`: it is not about what a handler said.
+    pub(in crate::monitor) fn zap_fault(fault: Fault) -> Option<u32> {
+        match fault {
+            Fault::NoHandler | Fault::Gone => None,
+            Fault::Parts => Some(ZAP_MALFORMED_REPLY),
+            Fault::Delimiter => Some(ZAP_UNSPECIFIED),
+            Fault::Version => Some(ZAP_BAD_VERSION),
+            Fault::RequestId => Some(ZAP_BAD_REQUEST_ID),
+            Fault::Status => Some(ZAP_INVALID_STATUS_CODE),
+            Fault::Metadata => Some(ZAP_INVALID_METADATA),
         }
     }
 }
@@ -419,9 +445,10 @@ fn numbers(event: &Event, version: MonitorVersion) -> Vec<(u64, Vec<u64>)> {
         EventKind::Connected => one(number::CONNECTED, descriptor),
         EventKind::HandshakeSucceeded => one(number::HANDSHAKE_SUCCEEDED, 0),
         EventKind::HandshakeFailed(reason) => {
-            let failed = match reason.protocol_error() {
-                Some(error) => (number::HANDSHAKE_FAILED_PROTOCOL, vec![u64::from(error)]),
-                None => (number::HANDSHAKE_FAILED_NO_DETAIL, vec![errno]),
+            let failed = match (reason.zap_status(), reason.protocol_error()) {
+                (Some(status), _) => (number::HANDSHAKE_FAILED_AUTH, vec![u64::from(status)]),
+                (_, Some(error)) => (number::HANDSHAKE_FAILED_PROTOCOL, vec![u64::from(error)]),
+                _ => (number::HANDSHAKE_FAILED_NO_DETAIL, vec![errno]),
             };
             vec![failed, (number::DISCONNECTED, vec![descriptor])]
         }

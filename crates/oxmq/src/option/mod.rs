@@ -16,8 +16,12 @@ use std::ops::RangeInclusive;
 
 use crate::transport::filter;
 
+mod security;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use security::Mechanism;
+pub use security::{CURVE_SERVER, PLAIN_SERVER};
 
 /// An option whose values are of type `T`; one of this module's constants.
 pub struct Opt<T> {
@@ -64,6 +68,10 @@ pub enum Range {
     RoutingId,
     /// Any bytes.
     Bytes,
+    /// Up to 255 bytes, which are not shown.
+    Credential,
+    /// A key of CURVE: 32 bytes, which are not shown.
+    Key,
     /// Text of up to so many bytes, none of them zero.
     Text(usize),
     /// Networks, as `192.168.0.0/16` or `::1`, separated by commas.
@@ -194,6 +202,7 @@ impl Options {
         }
         let put = (spec.put)(self, spec.range.round(value));
         debug_assert!(put, "{option} has values of its default's type");
+        self.settle_mechanism(spec);
         Ok(())
     }
 }
@@ -208,6 +217,8 @@ impl Range {
             (Range::Int(range), OptionValue::I64(value)) => range.contains(value),
             (Range::Bool, OptionValue::Bool(_)) => true,
             (Range::Bytes, OptionValue::Bytes(_)) => true,
+            (Range::Credential, OptionValue::Bytes(bytes)) => bytes.len() <= CREDENTIAL_BYTES_MAX,
+            (Range::Key, OptionValue::Bytes(key)) => key.len() == KEY_BYTES,
             (Range::Text(bytes_max), OptionValue::Text(text)) => {
                 text.len() <= *bytes_max && !text.contains('\0')
             }
@@ -240,11 +251,13 @@ macro_rules! options {
         #[derive(Clone, Debug)]
         pub(crate) struct Options {
             $($(#[doc = $doc])+ pub(crate) $field: $type,)+
+            /// This end is the server of its mechanism.
+            pub(crate) as_server: bool,
         }
 
         impl Default for Options {
             fn default() -> Options {
-                Options { $($field: $default,)+ }
+                Options { $($field: $default,)+ as_server: false }
             }
         }
 
@@ -270,7 +283,8 @@ macro_rules! options {
         )+
 
         /// Every option there is.
-        pub const TABLE: &[&OptionSpec] = &[$($name.spec,)+ IPV4ONLY.spec];
+        pub const TABLE: &[&OptionSpec] =
+            &[$($name.spec,)+ IPV4ONLY.spec, PLAIN_SERVER.spec, CURVE_SERVER.spec];
     };
 }
 
@@ -632,10 +646,53 @@ options! {
     /// Default: empty. Some kilobytes are as much as peers take before they refuse the connection.
     METADATA = 95, metadata: Text(String) = String::new(), Range::Properties;
 
-    /// The mechanism by which connections are secured, as libzmq numbers them: NULL 0. Read only.
+    /// The mechanism by which connections are secured, as libzmq numbers them: NULL 0, PLAIN 1, CURVE 2.
+    /// It is that of the option last set of those that are about one. Read only.
     ///
-    /// Default: 0.
+    /// Default: 0. See [`security`](crate::security).
     MECHANISM = 43, mechanism: I32(i32) = 0, Range::ReadOnly;
+
+    /// PLAIN, the client's: the name that it gives, up to 255 bytes. It makes PLAIN the mechanism; an
+    /// empty one takes that back.
+    ///
+    /// Default: empty. It travels as it is: whoever sees the connection's bytes reads it.
+    PLAIN_USERNAME = 45, plain_username: Bytes(Vec<u8>) = Vec::new(), Range::Credential;
+
+    /// PLAIN, the client's: the password that it gives, up to 255 bytes. It makes PLAIN the mechanism;
+    /// an empty one takes that back.
+    ///
+    /// Default: empty. It travels as it is: whoever sees the connection's bytes reads it.
+    PLAIN_PASSWORD = 46, plain_password: Bytes(Vec<u8>) = Vec::new(), Range::Credential;
+
+    /// CURVE, the client's: its long-term public key, 32 bytes ([`z85`](crate::z85) has their text). It
+    /// makes CURVE the mechanism.
+    ///
+    /// Default: zeros, no key. One that does not go with CURVE_SECRETKEY gets the connection refused.
+    CURVE_PUBLICKEY = 48, curve_publickey: Bytes(Vec<u8>) = vec![0; KEY_BYTES], Range::Key;
+
+    /// CURVE: this end's long-term secret key, 32 bytes. It makes CURVE the mechanism.
+    ///
+    /// Default: zeros, no key. Who learns it can take this end's place.
+    CURVE_SECRETKEY = 49, curve_secretkey: Bytes(Vec<u8>) = vec![0; KEY_BYTES], Range::Key;
+
+    /// CURVE, the client's: the public key of the server that it wants to reach, 32 bytes. It makes
+    /// CURVE the mechanism, and this end a client.
+    ///
+    /// Default: zeros, no key. With another than the server's no connection comes about.
+    CURVE_SERVERKEY = 50, curve_serverkey: Bytes(Vec<u8>) = vec![0; KEY_BYTES], Range::Key;
+
+    /// What the ZAP handler is told this socket's peers want to get into, up to 255 bytes of text. NULL
+    /// asks the handler only if this is not empty.
+    ///
+    /// Default: empty. With it, peers before ZMTP 3.0 are refused.
+    ZAP_DOMAIN = 55, zap_domain: Text(String) = String::new(), Range::Text(255);
+
+    /// Whether a peer is refused if there is nobody to ask for it: with a ZAP_DOMAIN and no ZAP handler.
+    /// (CURVE without a ZAP_DOMAIN then lets everybody in, and asks nobody.)
+    ///
+    /// Default: false, NULL and CURVE let it in; PLAIN never does. Off, a handler that has died opens
+    /// the door.
+    ZAP_ENFORCE_DOMAIN = 93, zap_enforce_domain: Bool(bool) = false, Range::Bool;
 
     /// The priority of what is sent (`SO_PRIORITY`), as a number; above 6 it takes a capability.
     ///
@@ -718,6 +775,8 @@ pub const IPV4ONLY: Opt<bool> = Opt {
 pub const OWN_ID_MIN: i32 = 10_000;
 
 const ROUTING_ID_BYTES_MAX: usize = 255;
+const CREDENTIAL_BYTES_MAX: usize = 255;
+const KEY_BYTES: usize = 32;
 
 const COUNT: Range = Range::Int(0..=i32::MAX as i64);
 const COUNT_OR_MINUS_1: Range = Range::Int(-1..=i32::MAX as i64);
@@ -798,6 +857,8 @@ impl fmt::Display for Range {
                 write!(f, "at most {ROUTING_ID_BYTES_MAX} bytes, the first of them not zero")
             }
             Range::Bytes => f.write_str("any bytes"),
+            Range::Credential => write!(f, "at most {CREDENTIAL_BYTES_MAX} bytes"),
+            Range::Key => write!(f, "a key of {KEY_BYTES} bytes"),
             Range::Text(bytes_max) => {
                 write!(f, "text of at most {bytes_max} bytes, none of them zero")
             }
@@ -814,6 +875,14 @@ impl fmt::Display for Range {
 impl fmt::Display for OptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            OptionError::OutOfRange {
+                option,
+                value: OptionValue::Bytes(secret),
+                expected: expected @ (Range::Credential | Range::Key),
+            } => {
+                let bytes = secret.len();
+                write!(f, "option {option}: {bytes} bytes are out of range; expected {expected}")
+            }
             OptionError::OutOfRange { option, value, expected } => {
                 write!(f, "option {option}: {value} is out of range; expected {expected}")
             }

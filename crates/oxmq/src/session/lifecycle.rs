@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use oxmq_zmtp::Connection;
 
+use super::admission::Admission;
 use super::transcoder::Transcoder;
 use super::{Failure, Inner, Origin, Phase, Rejection, Session, order};
 use crate::Message;
@@ -27,6 +28,7 @@ use crate::endpoint::{Endpoint, TcpEndpoint};
 use crate::monitor::{EventKind, Reason};
 use crate::option::Options;
 use crate::reactor::Reactor;
+use crate::security;
 use crate::socket::core::Core;
 use crate::socket::pipes::Account;
 use crate::statistics::DropReason;
@@ -36,6 +38,16 @@ use crate::transport;
 /// How long a closing connection waits for the peer's end of stream, so that bytes that still
 /// arrive do not turn the close into a reset, which destroys what was sent. Arbitrary.
 const DRAIN: Duration = Duration::from_millis(200);
+
+/// What feeding a handshake came to.
+pub(super) enum Handshake {
+    /// More bytes are needed.
+    Hungry,
+    /// Whether the peer is let in is not decided yet.
+    Undecided,
+    /// The connection has its pipe.
+    Done,
+}
 
 impl Session {
     /// Sees to orders, deadlines and failures. False: another thread drives just now, try again.
@@ -271,7 +283,13 @@ impl Session {
         inner.interest = interest;
         if !inner.raw {
             let protocol = inner.options.protocol(self.kind);
-            inner.zmtp = Some(Box::new(Connection::new(protocol)));
+            match security::mechanism(&inner.options) {
+                Ok(mechanism) => {
+                    let zmtp = Connection::with_mechanism(protocol, mechanism);
+                    inner.zmtp = Some(Box::new(zmtp));
+                }
+                Err(error) => return inner.break_off(self, Failure::System(error)),
+            }
             if let Ok(handshake_ms @ 1..) = u64::try_from(inner.options.handshake_ivl) {
                 self.set_deadline(inner, reactor, Duration::from_millis(handshake_ms));
             }
@@ -292,20 +310,33 @@ impl Session {
         }
     }
 
-    /// Feeds the handshake. True: it is done, and the connection has its pipe.
-    pub(super) fn handshake(self: &Arc<Self>, inner: &mut Inner) -> Result<bool, Failure> {
-        let Some(zmtp) = &mut inner.zmtp else { return Ok(false) };
-        let taken = zmtp.handle_handshake(inner.received.bytes()).map_err(Failure::Protocol)?;
-        let frames_v1 = zmtp.frames_v1();
-        let peer = zmtp.take_peer();
-        inner.received.consume(taken);
-        let Some(peer) = peer else { return Ok(false) };
+    /// Feeds the handshake.
+    pub(super) fn handshake(self: &Arc<Self>, inner: &mut Inner) -> Result<Handshake, Failure> {
+        let peer = loop {
+            let Some(zmtp) = &mut inner.zmtp else { return Ok(Handshake::Hungry) };
+            let taken = zmtp.handle_handshake(inner.received.bytes()).map_err(Failure::Protocol)?;
+            inner.received.consume(taken);
+            if zmtp.credentials().is_none() {
+                break zmtp.take_peer();
+            }
+            if !self.decide(inner)? {
+                return Ok(Handshake::Undecided);
+            }
+        };
+        let Some(peer) = peer else { return Ok(Handshake::Hungry) };
+        let transcoder = inner.zmtp.as_ref().and_then(|zmtp| Transcoder::to(zmtp));
         let forwards_subscriptions = peer.forwards_subscriptions;
+        let (user_id, mut properties) = match inner.admission.take().map(|admission| *admission) {
+            Some(Admission::Granted(answer)) => (Some(answer.user_id), as_text(answer.properties)),
+            _ => (None, Vec::new()),
+        };
+        application_properties(peer.metadata, &mut properties);
         let peer = Peer {
             identity: peer.identity,
             version: Some(peer.version),
             socket_type: peer.socket_type,
-            properties: application_properties(peer.metadata),
+            properties,
+            user_id,
         };
         let core = self.establish(inner, peer)?;
         let automatic = core.as_ref().map(|core| core.automatic).unwrap_or_default();
@@ -316,7 +347,7 @@ impl Session {
                 core.peer_subscription(self.pipe(), true, b"");
             }
         }
-        inner.transcoder = frames_v1.then(Box::<Transcoder>::default);
+        inner.transcoder = transcoder.map(Box::new);
         if let Some(zmtp) = &mut inner.zmtp
             && automatic.hello
             && !inner.options.hello_msg.is_empty()
@@ -327,7 +358,7 @@ impl Session {
         }
         inner.start_heartbeats();
         self.tell(inner, || EventKind::HandshakeSucceeded);
-        Ok(true)
+        Ok(Handshake::Done)
     }
 
     /// The connection has its peer, and gets its pipe. Returns the socket, unless it is gone.
@@ -393,6 +424,7 @@ impl Session {
         inner.control_sent = 0;
         inner.transcoder = None;
         inner.heartbeat = None;
+        inner.admission = None;
         inner.received.clear();
         inner.large = None;
         inner.in_multipart = false;
@@ -513,6 +545,7 @@ impl Session {
         inner.zmtp = None;
         inner.transcoder = None;
         inner.heartbeat = None;
+        inner.admission = None;
         inner.received.clear();
         if let Some(account) = inner.settle(garbage) {
             inner.account = account;
@@ -546,16 +579,24 @@ fn is_over(deadline: Instant) -> bool {
     deadline != Instant::NEVER && deadline <= Instant::now()
 }
 
-/// Those of a peer's properties that its application gave it.
-fn application_properties(metadata: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
+/// Those of a peer's properties that its application gave it. What is known of the peer already is
+/// not its own to say.
+fn application_properties(
+    metadata: Vec<(Vec<u8>, Vec<u8>)>,
+    properties: &mut Vec<(String, Vec<u8>)>,
+) {
     // Not collected in place, which would keep the room of those that are left out.
-    let mut properties = Vec::new();
-    for (name, value) in metadata {
-        if name.starts_with(b"X-") {
-            properties.push((String::from_utf8_lossy(&name).into_owned(), value));
+    for (name, value) in as_text(metadata) {
+        if name.starts_with("X-") && properties.iter().all(|(known, _)| *known != name) {
+            properties.push((name, value));
         }
     }
-    properties
+}
+
+fn as_text(metadata: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
+    let as_text =
+        |(name, value): (Vec<u8>, Vec<u8>)| (String::from_utf8_lossy(&name).into_owned(), value);
+    metadata.into_iter().map(as_text).collect()
 }
 
 /// RECONNECT_STOP.

@@ -4,6 +4,7 @@
 //! the session's own I/O thread does (connecting, deadlines, ending) is in [`lifecycle`]; what
 //! every driver does (read, decode, write) in [`pump`].
 
+mod admission;
 mod heartbeat;
 mod lifecycle;
 mod losses;
@@ -34,8 +35,10 @@ use crate::reactor::{Group, Io};
 use crate::socket::core::Core;
 use crate::socket::pipes::{Account, PipeId};
 use crate::sys::{Fd, Instant, Interest, SockAddr};
+use crate::zap;
 use crate::{Message, SocketType};
 
+use admission::Admission;
 use heartbeat::Heartbeat;
 use receive_buffer::ReceiveBuffer;
 use transcoder::Transcoder;
@@ -114,7 +117,7 @@ pub(crate) struct Inner {
     control_sent: usize,
     /// It carries bytes as they are: there is no `zmtp`.
     raw: bool,
-    /// For a peer of ZMTP 1.0, and for a raw connection that stands.
+    /// For a peer of ZMTP 1.0, for one whose frames are sealed, and for a raw connection that stands.
     transcoder: Option<Box<Transcoder>>,
     received: ReceiveBuffer,
     large: Option<Box<LargeBody>>,
@@ -131,6 +134,8 @@ pub(crate) struct Inner {
     connect_deadline: Instant,
     linger_deadline: Instant,
     heartbeat: Option<Box<Heartbeat>>,
+    /// The ZAP handler is asked about the peer, or has said that it is welcome.
+    admission: Option<Box<Admission>>,
     /// The I/O thread has a timer to set.
     wants_attention: bool,
     /// Counts the reads that brought something.
@@ -205,6 +210,10 @@ pub(crate) enum Failure {
     System(io::Error),
     /// The socket does not want the peer.
     Refused(Rejection),
+    /// The ZAP handler does not let the peer in.
+    Denied(zap::Status),
+    /// The ZAP handler could not be asked, or what it answered cannot be understood.
+    Unasked(zap::Fault),
     TimedOut,
     /// Nothing answered where the connection was to go.
     NotConnected(Duration),
@@ -238,6 +247,10 @@ impl fmt::Display for Failure {
             Failure::Refused(Rejection::IdentityTaken) => {
                 f.write_str("another peer of this socket bears the peer's identity")
             }
+            Failure::Denied(status) => {
+                write!(f, "the ZAP handler does not let the peer in: status {status}")
+            }
+            Failure::Unasked(fault) => write!(f, "the peer is not let in: {fault}"),
             Failure::TimedOut => f.write_str("the peer did not finish its handshake in time"),
             Failure::NotConnected(after) => {
                 write!(f, "nobody answered the connection for {} ms", after.as_millis())
@@ -335,6 +348,7 @@ impl Session {
                     connect_deadline: Instant::NEVER,
                     linger_deadline: Instant::NEVER,
                     heartbeat: None,
+                    admission: None,
                     wants_attention: false,
                     heard: 0,
                     closing: false,

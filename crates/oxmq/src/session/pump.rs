@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 
 use oxmq_zmtp::wire::command::legacy_subscription;
 use oxmq_zmtp::wire::frame::HEADER_BYTES_SHORT;
-use oxmq_zmtp::{Decoded, Event};
+use oxmq_zmtp::{Decoded, Event, Opened};
 
+use super::lifecycle::Handshake;
 use super::receive_buffer::INLINE_BYTES_MAX;
 use super::{Conflation, Failure, Inner, LargeBody, Origin, Phase, Session, WRITE_BYTES, order};
 use crate::Message;
@@ -37,7 +38,8 @@ const SUBSCRIPTION_BYTES_EACH: usize = 64;
 pub(super) enum Decoding {
     /// More bytes are needed.
     Hungry,
-    /// RCVHWM is reached; the reader of the pipe will say when to go on.
+    /// RCVHWM is reached, and the reader of the pipe will say when to go on; or nothing of a peer is
+    /// looked at before it is let in.
     Full,
 }
 
@@ -71,10 +73,18 @@ impl Session {
     /// its READY, if they have not left yet, say so. "A peer that reads a full greeting MUST also
     /// send a full greeting."
     fn say_what_this_is(&self, inner: &mut Inner, failure: &Failure) {
-        let (Phase::Handshake(_), Failure::Protocol(_)) = (&inner.phase, failure) else { return };
+        let (Phase::Handshake(_), Failure::Protocol(_) | Failure::Denied(_)) =
+            (&inner.phase, failure)
+        else {
+            return;
+        };
         self.gather_control(inner);
         // What cannot be written at once is not.
         let _ = inner.write_some(&mut Vec::new());
+        if let Failure::Denied(_) = failure {
+            // What it has sent would turn the close into a reset, which destroys what it is told.
+            let _ = Self::drain(inner);
+        }
     }
 
     /// The connection stands as soon as a first byte of the greeting can be written.
@@ -140,7 +150,7 @@ impl Session {
         Ok(())
     }
 
-    /// At RCVHWM nothing more is read, and the epoll must not keep saying that there is something.
+    /// When full, nothing more is read, and the epoll must not keep saying that there is something.
     fn stop_reading(&self, inner: &mut Inner) -> Result<(), Failure> {
         self.watch(inner, Interest { read: false, write: inner.interest.write });
         Ok(())
@@ -148,10 +158,12 @@ impl Session {
 
     /// Decodes what has been read, as far as the pipe has room, and publishes it at once.
     fn decode(self: &Arc<Self>, inner: &mut Inner) -> Result<Decoding, Failure> {
-        if let Phase::Handshake(_) = inner.phase
-            && !self.handshake(inner)?
-        {
-            return Ok(Decoding::Hungry);
+        if let Phase::Handshake(_) = inner.phase {
+            match self.handshake(inner)? {
+                Handshake::Done => {}
+                Handshake::Hungry => return Ok(Decoding::Hungry),
+                Handshake::Undecided => return Ok(Decoding::Full),
+            }
         }
         // Acquire: pairs with the Release of `close`, of which the I/O thread may not know yet.
         if self.orders.load(Ordering::Acquire) & order::CLOSE != 0 {
@@ -187,6 +199,7 @@ impl Session {
     }
 
     fn decode_frames(self: &Arc<Self>, inner: &mut Inner) -> Result<Decoding, Failure> {
+        let mut opened = Vec::new();
         loop {
             if let Some(large) = &mut inner.large {
                 let bytes = inner.received.bytes();
@@ -241,15 +254,35 @@ impl Session {
                     inner.received.consume(consumed);
                     self.take_event(inner, event)?;
                 }
-                // The mechanisms built here are transparent.
-                Decoded::Sealed { .. } => {
-                    return Err(Failure::Protocol(oxmq_zmtp::ProtocolError::NotReady));
-                }
+                Decoded::Sealed { .. } => self.open_next(inner, &mut opened)?,
             }
         }
     }
 
+    /// Takes the sealed frame at the start of the buffer. `opened` is room that is used again.
+    #[cold]
+    fn open_next(self: &Arc<Self>, inner: &mut Inner, opened: &mut Vec<u8>) -> Result<(), Failure> {
+        let Some(zmtp) = &mut inner.zmtp else { return Ok(()) };
+        let decoded = zmtp.decode(inner.received.bytes()).map_err(Failure::Protocol)?;
+        let Decoded::Sealed { body, consumed } = decoded else { return Ok(()) };
+        opened.clear();
+        let found = zmtp.open(body, opened).map_err(Failure::Protocol)?;
+        inner.reads_large = body.len() > INLINE_BYTES_MAX;
+        inner.received.consume(consumed);
+        match found {
+            Opened::Message { more } => self.take_message(inner, Message::from(&opened[..]), more),
+            Opened::Command(event) => self.take_event(inner, event),
+        }
+    }
+
     fn take_large(self: &Arc<Self>, inner: &mut Inner, large: LargeBody) -> Result<(), Failure> {
+        if let Some(zmtp) = inner.zmtp.as_mut().filter(|zmtp| zmtp.seals()) {
+            let mut opened = Vec::new();
+            return match zmtp.open(&large.body, &mut opened).map_err(Failure::Protocol)? {
+                Opened::Message { more } => self.take_message(inner, Message::from(opened), more),
+                Opened::Command(event) => self.take_event(inner, event),
+            };
+        }
         if large.command {
             let Some(zmtp) = &mut inner.zmtp else { return Ok(()) };
             let event = zmtp.handle_command(&large.body).map_err(Failure::Protocol)?;
@@ -342,6 +375,9 @@ impl Session {
     ) -> Result<(), Failure> {
         self.gather_control(inner);
         for _ in 0..WRITES_MAX {
+            if inner.seals() {
+                self.gather_control(inner);
+            }
             if inner.is_flushed() {
                 break;
             }
@@ -377,7 +413,13 @@ impl Session {
     fn gather_control(&self, inner: &mut Inner) {
         let Some(zmtp) = &mut inner.zmtp else { return };
         zmtp.poll_transmit(&mut inner.control);
-        if matches!(inner.phase, Phase::Traffic(_)) {
+        // To some peers subscriptions are messages, which go between others, not within one; and what
+        // is sealed goes at once.
+        let may = || {
+            !inner.transcoder.as_ref().is_some_and(|transcoder| transcoder.seals())
+                || inner.out.as_ref().is_none_or(|out| out.at_boundary())
+        };
+        if matches!(inner.phase, Phase::Traffic(_)) && may() {
             // In this phase no name is being looked up.
             let Some(asides) = self.asides.lock().take() else { return };
             for (add, prefix) in asides.subscriptions {
@@ -440,6 +482,10 @@ impl Inner {
             self.reads_large = false;
             self.received.consume(at);
         }
+    }
+
+    fn seals(&self) -> bool {
+        self.transcoder.as_ref().is_some_and(|transcoder| transcoder.seals())
     }
 
     #[inline]
@@ -556,8 +602,8 @@ impl Inner {
         Ok(out.advance(written - control, garbage).wake_writer)
     }
 
-    /// As `write_some`, to a peer of ZMTP 1.0, or none of ZMTP at all: what goes outside the arena,
-    /// or a part of what lies in it.
+    /// As `write_some`, to a peer of ZMTP 1.0, or none of ZMTP at all, or one that gets everything
+    /// sealed: what goes outside the arena, or a part of what lies in it.
     #[cold]
     #[inline(never)]
     fn write_transcoded(&mut self, garbage: &mut Vec<Message>) -> io::Result<bool> {
@@ -565,8 +611,9 @@ impl Inner {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let mut slices = IoVecs::new();
-        let at_boundary = self.out.as_ref().is_none_or(|out| out.at_boundary());
-        if self.control_sent < self.control.len() && at_boundary && transcoder.is_idle() {
+        // What was sealed first goes first.
+        let may = transcoder.seals() || self.out.as_ref().is_none_or(|out| out.at_boundary());
+        if self.control_sent < self.control.len() && may && transcoder.is_idle() {
             slices.push(&self.control[self.control_sent..]);
             self.control_sent += sys::write(fd, slices.as_slices())?;
             if self.control_sent == self.control.len() {
@@ -576,7 +623,7 @@ impl Inner {
             return Ok(false);
         }
         let Some(out) = &mut self.out else { return Ok(false) };
-        transcoder.gather(out, &mut slices, garbage);
+        transcoder.gather(out, self.zmtp.as_deref_mut(), &mut slices, garbage);
         let written = sys::write(fd, slices.as_slices())?;
         Ok(transcoder.advance(written, out, garbage))
     }

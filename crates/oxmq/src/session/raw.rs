@@ -22,8 +22,7 @@ const MESSAGE_BYTES_MAX: usize = 8192;
 impl Session {
     /// The connection stands: it gets its pipe.
     pub(super) fn establish_raw(self: &Arc<Self>, inner: &mut Inner) -> Result<(), Failure> {
-        let nobody =
-            Peer { identity: Vec::new(), version: None, socket_type: None, properties: Vec::new() };
+        let nobody = Peer::unknown();
         let core = self.establish(inner, nobody)?;
         inner.transcoder = Some(Box::new(Transcoder::raw()));
         if let Some(core) = core

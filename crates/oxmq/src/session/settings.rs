@@ -25,6 +25,7 @@ impl Settings {
     pub(super) fn protocol(&self, kind: SocketType) -> Arc<Config> {
         let make = || {
             let mut config = Config::new(kind);
+            config.as_server = self.options.as_server;
             config.identity = self.options.routing_id.clone();
             config.metadata = option::properties(&self.options.metadata).unwrap_or_default();
             config.limits.inline_bytes_max = INLINE_BYTES_MAX;

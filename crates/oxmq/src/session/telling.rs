@@ -32,13 +32,8 @@ impl Session {
             Failure::Protocol(ProtocolError::IncompatibleSocketType { theirs, .. })
                 if self.hub.is_active() =>
             {
-                let (identity, socket_type) = (Vec::new(), Some(*theirs));
-                &inner.route.with_peer(Peer {
-                    identity,
-                    version: None,
-                    socket_type,
-                    properties: Vec::new(),
-                })
+                let socket_type = Some(*theirs);
+                &inner.route.with_peer(Peer { socket_type, ..Peer::unknown() })
             }
             _ => &*inner.route,
         };

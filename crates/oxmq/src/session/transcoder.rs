@@ -1,14 +1,16 @@
-//! Writing to a peer that does not take the arena's frames: one of ZMTP 1.0, or one that takes bytes
-//! as they are.
+//! Writing to a peer that does not take the arena's frames: one of ZMTP 1.0, one that takes bytes as
+//! they are, or one whose frames are sealed by a security mechanism.
 //!
-//! Records are copied into frames of ZMTP 1.0, or without any frame, as many as one write takes well,
-//! and nothing more is taken from the arena before the kernel has them all. The arena is told of a record when its last
-//! byte has left, so that it counts, rewinds and returns credit as for any other peer. The body of a
-//! long record is not copied: its header alone is, then the body is written from where it lies.
+//! Records are copied into frames of ZMTP 1.0, or without any frame, or sealed, as many as one write
+//! takes well, and nothing more is taken from the arena before the kernel has them all. The arena is
+//! told of a record when its last byte has left, so that it counts, rewinds and returns credit as for
+//! any other peer. The body of a long record is not copied, unless it is sealed: its header alone is,
+//! then the body is written from where it lies.
 
 use std::collections::VecDeque;
 use std::mem;
 
+use oxmq_zmtp::Connection;
 use oxmq_zmtp::wire::{frame, frame_v1};
 
 use super::WRITE_BYTES;
@@ -21,8 +23,7 @@ const STAGE_BYTES: usize = 32 * 1024;
 /// What was taken from the arena's front and is not yet wholly with the kernel.
 #[derive(Default)]
 pub(super) struct Transcoder {
-    /// Bodies go without a frame.
-    raw: bool,
+    form: Form,
     /// What goes to the kernel next, and how many of their bytes are sent.
     staged: Vec<u8>,
     sent: usize,
@@ -31,6 +32,18 @@ pub(super) struct Transcoder {
     body_bytes: usize,
     /// The writer of the pipe waits for room that was made, and was not told yet.
     wakes_writer: bool,
+}
+
+/// What the peer takes.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Form {
+    /// Frames of ZMTP 1.0.
+    #[default]
+    V1,
+    /// Bodies without a frame.
+    Raw,
+    /// Frames that the connection seals.
+    Sealed,
 }
 
 /// A record, or the header of one.
@@ -43,7 +56,21 @@ struct Staged {
 
 impl Transcoder {
     pub(super) fn raw() -> Transcoder {
-        Transcoder { raw: true, ..Transcoder::default() }
+        Transcoder { form: Form::Raw, ..Transcoder::default() }
+    }
+
+    /// For the peer of a connection that is ready; `None` if it takes the arena's frames.
+    pub(super) fn to(zmtp: &Connection) -> Option<Transcoder> {
+        let form = match (zmtp.frames_v1(), zmtp.seals()) {
+            (true, _) => Form::V1,
+            (_, true) => Form::Sealed,
+            _ => return None,
+        };
+        Some(Transcoder { form, ..Transcoder::default() })
+    }
+
+    pub(super) fn seals(&self) -> bool {
+        self.form == Form::Sealed
     }
 
     /// Whether the next byte for the kernel begins a frame.
@@ -55,11 +82,15 @@ impl Transcoder {
     pub(super) fn gather<'a>(
         &'a mut self,
         out: &'a mut ArenaReader,
+        zmtp: Option<&mut Connection>,
         slices: &mut IoVecs<'a>,
         garbage: &mut Vec<Message>,
     ) {
         if self.is_idle() {
-            self.stage(out);
+            match zmtp.filter(|_| self.seals()) {
+                Some(zmtp) => self.stage_sealed(out, zmtp),
+                None => self.stage(out),
+            }
             self.pass(out, garbage);
         }
         if self.staged.is_empty() {
@@ -70,12 +101,7 @@ impl Transcoder {
     }
 
     fn stage(&mut self, out: &ArenaReader) {
-        let mut slices = IoVecs::new();
-        let bytes_max = out.gather(&mut slices, STAGE_BYTES);
-        let mut bytes = Vec::with_capacity(bytes_max);
-        for slice in slices.as_slices() {
-            bytes.extend_from_slice(slice);
-        }
+        let bytes = copy(out, STAGE_BYTES);
         let mut rest = &bytes[..];
         while let Some(header) = frame::parse_header(rest)
             && let Some(end) = header.frame_bytes()
@@ -96,8 +122,27 @@ impl Transcoder {
         }
     }
 
+    fn stage_sealed(&mut self, out: &ArenaReader, zmtp: &mut Connection) {
+        let mut bytes = copy(out, STAGE_BYTES);
+        // A long one is sealed as one, alone.
+        if let Some(frame_bytes) = frame::parse_header(&bytes).and_then(|it| it.frame_bytes())
+            && frame_bytes > bytes.len()
+        {
+            bytes = copy(out, frame_bytes);
+        }
+        let mut rest = &bytes[..];
+        while let Some(header) = frame::parse_header(rest)
+            && let Some(end) = header.frame_bytes()
+            && let Some(body) = rest.get(header.header_bytes..end)
+        {
+            zmtp.seal(header.more(), body, &mut self.staged);
+            self.records.push_back(Staged { end: self.staged.len(), arena_bytes: end });
+            rest = &rest[end..];
+        }
+    }
+
     fn append_header(&mut self, more: bool, body_bytes: usize) {
-        if !self.raw {
+        if self.form == Form::V1 {
             frame_v1::append_header(more, body_bytes, &mut self.staged);
         }
     }
@@ -140,6 +185,16 @@ impl Transcoder {
         }
         mem::take(&mut self.wakes_writer)
     }
+}
+
+/// The next bytes of the arena, up to `bytes_max`.
+fn copy(out: &ArenaReader, bytes_max: usize) -> Vec<u8> {
+    let mut slices = IoVecs::new();
+    let mut bytes = Vec::with_capacity(out.gather(&mut slices, bytes_max));
+    for slice in slices.as_slices() {
+        bytes.extend_from_slice(slice);
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -196,7 +251,7 @@ mod tests {
             }
             let queued = out.queued();
             let mut slices = IoVecs::new();
-            transcoder.gather(&mut out, &mut slices, &mut garbage);
+            transcoder.gather(&mut out, None, &mut slices, &mut garbage);
             let mut taken = 0;
             for slice in slices.as_slices() {
                 let some = &slice[..slice.len().min(step - taken)];

@@ -75,6 +75,25 @@ pub(crate) fn random_u64() -> u64 {
     }
 }
 
+/// Random numbers that nobody can guess, for keys.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        // SAFETY: writes at most these bytes.
+        let got = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match usize::try_from(got) {
+            Ok(got) => rest = rest.get_mut(got..).unwrap_or_default(),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// How many threads can run at once, at least 1.
 pub(crate) fn cpu_count() -> usize {
     thread::available_parallelism().map_or(1, usize::from)

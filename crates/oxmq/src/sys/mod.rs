@@ -57,11 +57,11 @@ use sim as face;
 
 pub(crate) use face::{
     Epoll, EventFd, Events, Fd, IoThread, SignalMask, TimerFd, accept, adopt_listener,
-    bind_to_device, connect, cpu_count, fork_generation, has_membarrier, in_forked_children,
-    interface_address, is_connected, is_self_connected, listen, local_address, membarrier, pause,
-    peer_credentials, poll, random_u64, read, remote_address, set_buffers, set_busy_poll,
-    set_keepalive, set_priority, set_retransmit_timeout, set_type_of_service, shutdown_write,
-    socket_error, spawn_io, unlink_ipc, write,
+    bind_to_device, connect, cpu_count, fill_random, fork_generation, has_membarrier,
+    in_forked_children, interface_address, is_connected, is_self_connected, listen, local_address,
+    membarrier, pause, peer_credentials, poll, random_u64, read, remote_address, set_buffers,
+    set_busy_poll, set_keepalive, set_priority, set_retransmit_timeout, set_type_of_service,
+    shutdown_write, socket_error, spawn_io, unlink_ipc, write,
 };
 
 /// A moment on the monotonic clock, in nanoseconds since an arbitrary origin.

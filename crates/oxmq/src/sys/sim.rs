@@ -74,6 +74,14 @@ pub(crate) fn random_u64() -> u64 {
     with(World::random_u64)
 }
 
+/// See the real face: here they are the seed's.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
+    for chunk in bytes.chunks_mut(8) {
+        chunk.copy_from_slice(&random_u64().to_ne_bytes()[..chunk.len()]);
+    }
+    Ok(())
+}
+
 /// How many threads can run at once, at least 1.
 pub(crate) fn cpu_count() -> usize {
     2

@@ -84,6 +84,12 @@ impl Inproc {
         self.names.lock().bound.remove(name);
     }
 
+    /// The type of the socket that has the name.
+    pub(crate) fn bound(&self, name: &str) -> Option<SocketType> {
+        let bound = self.names.lock().bound.get(name).and_then(Weak::upgrade);
+        bound.filter(|core| !core.is_closed()).map(|core| core.kind)
+    }
+
     fn joins_any_types(&self) -> bool {
         self.any_types.load(Ordering::Relaxed)
     }
@@ -344,11 +350,7 @@ fn say_hello(core: &Core, state: &mut State, pipe: PipeId) {
 
 /// A route to a socket of this process.
 fn route(endpoint: &Arc<str>, bound: bool, kind: SocketType, identity: &[u8]) -> Arc<Route> {
-    let peer = Peer {
-        identity: identity.to_vec(),
-        version: None,
-        socket_type: Some(kind),
-        properties: Vec::new(),
-    };
+    let identity = identity.to_vec();
+    let peer = Peer { identity, socket_type: Some(kind), ..Peer::unknown() };
     Arc::new(Route::new(endpoint, bound).with_peer(peer))
 }
