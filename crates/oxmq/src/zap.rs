@@ -13,6 +13,7 @@ use oxmq_zmtp::wire::metadata::Metadata;
 use crate::context::ContextCore;
 use crate::option::Options;
 use crate::pattern::{self, Refusal};
+use crate::socket::collect_parts;
 use crate::socket::core::Core;
 use crate::socket::waiters::Events;
 use crate::{Message, SocketType};
@@ -152,7 +153,7 @@ impl Inquiry {
             mechanism,
         ];
         let credentials = credentials.iter().map(Vec::as_slice);
-        let mut parts: Vec<_> = head.into_iter().chain(credentials).map(Message::from).collect();
+        let mut parts = collect_parts(head.into_iter().chain(credentials));
         connected.and_then(|()| inquiry.socket.try_send(&mut parts)).map_err(|_| Fault::Gone)?;
         Ok(inquiry)
     }

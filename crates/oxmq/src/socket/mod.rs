@@ -638,7 +638,7 @@ impl State {
     }
 }
 
-fn collect_parts<P: Into<Message>>(parts: impl IntoIterator<Item = P>) -> Vec<Message> {
+pub(crate) fn collect_parts<P: Into<Message>>(parts: impl IntoIterator<Item = P>) -> Vec<Message> {
     let mut parts: Vec<Message> = parts.into_iter().map(Into::into).collect();
     let count = parts.len();
     for (at, part) in parts.iter_mut().enumerate() {
