@@ -11,13 +11,11 @@ use std::time::{Duration, Instant};
 use oxmq::monitor::{Event, Monitor, ReasonKind};
 use oxmq::option::{
     CURVE_PUBLICKEY, CURVE_SECRETKEY, CURVE_SERVER, CURVE_SERVERKEY, HANDSHAKE_IVL, HEARTBEAT_IVL,
-    HELLO_MSG, LINGER, MAXMSGSIZE, MECHANISM, METADATA, PLAIN_PASSWORD, PLAIN_SERVER,
-    PLAIN_USERNAME, RECONNECT_IVL, ROUTING_ID, ZAP_DOMAIN, ZAP_ENFORCE_DOMAIN,
+    HEARTBEAT_TIMEOUT, HELLO_MSG, LINGER, MAXMSGSIZE, MECHANISM, METADATA, PLAIN_PASSWORD,
+    PLAIN_SERVER, PLAIN_USERNAME, RECONNECT_IVL, ROUTING_ID, ZAP_DOMAIN, ZAP_ENFORCE_DOMAIN,
 };
 use oxmq::security::KeyPair;
-use oxmq::{
-    Context, Message, PollItem, RecvError, Reply, Router, Socket, SocketType, Subscriber, z85,
-};
+use oxmq::{Context, Message, PollItem, Reply, Router, Socket, SocketType, z85};
 
 use support::libzmq::{self, LibContext, LibSocket};
 use support::raw::{self, RawPeer};
@@ -558,7 +556,7 @@ fn mechanisms_do_not_mix() {
         (plain_client, curve_server, ReasonKind::Mechanism),
         (curve_client, null, ReasonKind::Mechanism),
         (curve_client, plain_server, ReasonKind::Mechanism),
-        (plain_server, plain_server, ReasonKind::Protocol),
+        (plain_server, plain_server, ReasonKind::Mechanism),
         (curve_client, curve_client, ReasonKind::Protocol),
     ];
     for (at, (connects, binds, reason)) in table.into_iter().enumerate() {
@@ -698,10 +696,12 @@ fn curve_carries_commands_between_messages() {
     let publisher = socket(&context, SocketType::XPub);
     be_curve_server(&publisher, &keys(1));
     publisher.set(HEARTBEAT_IVL, 1).unwrap();
+    publisher.set(HEARTBEAT_TIMEOUT, 20_000).unwrap();
     let endpoint = publisher.bind("tcp://127.0.0.1:*").unwrap();
     let subscriber = socket(&context, SocketType::Sub);
     be_curve_client(&subscriber, &keys(1), &keys(2));
     subscriber.set(HEARTBEAT_IVL, 1).unwrap();
+    subscriber.set(HEARTBEAT_TIMEOUT, 20_000).unwrap();
     subscriber.subscribe(b"").unwrap();
     subscriber.connect(&endpoint).unwrap();
     assert_eq!(recv(&publisher), [b"\x01"]);
@@ -773,17 +773,16 @@ fn what_curve_carries_cannot_be_read_on_the_way() {
     let (listener, between) = raw::RawListener::bind("tcp://127.0.0.1:*");
     push.connect(&between).unwrap();
     let seen = thread::spawn(move || {
-        let (mut client, mut server) = (listener.accept(), RawPeer::connect(&endpoint));
-        client.set_nonblocking();
-        server.set_nonblocking();
+        let mut ends = [listener.accept(), RawPeer::connect(&endpoint)];
+        ends.iter().for_each(RawPeer::set_nonblocking);
         let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
         loop {
-            for (from, to) in [(&mut client, &mut server), (&mut server, &mut client)] {
-                match std::io::Read::read(&mut from.stream, &mut buffer) {
+            for (from, to) in [(0, 1), (1, 0)] {
+                match std::io::Read::read(&mut ends[from].stream, &mut buffer) {
                     Ok(0) => return seen,
                     Ok(read) => {
-                        seen.extend(&buffer[..read]);
-                        to.send(&buffer[..read]);
+                        seen.extend_from_slice(&buffer[..read]);
+                        ends[to].send(&buffer[..read]);
                     }
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                     Err(_) => return seen,
@@ -831,15 +830,16 @@ fn join_with_libzmq(
     theirs: &LibContext,
     mut carry: impl FnMut(&Socket, &LibSocket, &str),
 ) {
-    for endpoint in endpoints() {
+    for transport in 0..endpoints().len() {
         for (ours_binds, ours_serves) in ROLES {
+            let endpoint = &endpoints()[transport];
             let our = socket(context, SocketType::Dealer);
             let their = theirs.socket(libzmq::DEALER);
             secure(&our, &their, ours_serves);
             if ours_binds {
-                their.connect(&our.bind(&endpoint).unwrap()).unwrap();
+                their.connect(&our.bind(endpoint).unwrap()).unwrap();
             } else {
-                our.connect(&their.bind(&endpoint).unwrap()).unwrap();
+                our.connect(&their.bind(endpoint).unwrap()).unwrap();
             }
             carry(&our, &their, &format!("{endpoint}, binds {ours_binds}, serves {ours_serves}"));
         }

@@ -88,10 +88,6 @@ pub mod number {
             MalformedCommand { command: "WELCOME", .. } => MALFORMED_COMMAND_WELCOME,
             MalformedCommand { command: "ERROR", .. } => MALFORMED_COMMAND_ERROR,
             MalformedCommand { command: "READY", .. } => MALFORMED_COMMAND_READY,
-            MalformedCommand { command: "HELLO", .. } => MALFORMED_COMMAND_HELLO,
-            MalformedCommand { command: "WELCOME", .. } => MALFORMED_COMMAND_WELCOME,
-            MalformedCommand { command: "INITIATE", .. } => MALFORMED_COMMAND_INITIATE,
-            MalformedCommand { command: "MESSAGE", .. } => MALFORMED_COMMAND_MESSAGE,
             MalformedCommand { .. } | CommandTooLong { .. } | MoreOnCommand => {
                 MALFORMED_COMMAND_UNSPECIFIED
             }
