@@ -707,7 +707,7 @@ fn curve_carries_commands_between_messages() {
     assert_eq!(recv(&publisher), [b"\x01"]);
     for round in 0_u32..200 {
         let topic = round.to_be_bytes();
-        subscriber.subscribe(&topic).unwrap();
+        subscriber.subscribe(topic).unwrap();
         publisher.send_multipart([&topic[..], &[7; 5000], &[8; 50_000]]).unwrap();
         assert_eq!(recv(&subscriber), [topic.to_vec(), vec![7; 5000], vec![8; 50_000]]);
         assert_eq!(recv(&publisher), [[&[1][..], &topic].concat()]);
