@@ -205,14 +205,52 @@ fn limits_are_those_of_the_message_inside() {
     let longest = receive(&mut server, &sealed(&mut client, &[1; 1000])).unwrap();
     assert_eq!((longest.0, longest.1.len()), (message, 1005));
     let wire = sealed(&mut client, &[1; 1001]);
-    let too_long =
-        ProtocolError::MessageTooLong { length_bytes: 1001 + OVERHEAD as u64, limit_bytes: 1000 };
+    let too_long = ProtocolError::MessageTooLong { length_bytes: 1001, limit_bytes: 1000 };
     assert_eq!(receive(&mut server, &wire), Err(too_long.clone()));
 
     // Seen from the header.
     let (mut server, mut client) = (pair().1.connection, pair().0.connection);
     let wire = sealed(&mut client, &[1; 1001]);
     assert_eq!(server.decode(&wire[..9]), Err(too_long));
+}
+
+/// Whether it is a command is only seen inside.
+#[test]
+fn a_command_may_be_longer_than_a_message() {
+    let pair = || {
+        let end = |socket_type, mechanism| {
+            let mut config = small(socket_type);
+            config.limits.message_bytes_max = Some(100);
+            Connection::with_mechanism(config, mechanism)
+        };
+        let mut client =
+            end(SocketType::XSub, Box::new(CurveClient::new(keys(), &mut fill(1))) as Box<_>);
+        let mut server =
+            end(SocketType::XPub, Box::new(CurveServer::new(SERVER, false, &mut fill(2))));
+        while !(client.is_ready() && server.is_ready()) {
+            let mut bytes = Vec::new();
+            client.poll_transmit(&mut bytes);
+            server.handle_handshake(&bytes).unwrap();
+            bytes.clear();
+            server.poll_transmit(&mut bytes);
+            client.handle_handshake(&bytes).unwrap();
+        }
+        (client, server)
+    };
+    let (mut client, mut server) = pair();
+    let mut wire = Vec::new();
+    assert!(client.subscribe(&[b't'; 590], &mut wire));
+    let subscribed = Opened::Command(Event::Subscribe(vec![b't'; 590]));
+    assert_eq!(receive(&mut server, &wire), Ok((subscribed, b"kept ".to_vec())));
+    assert!(receive(&mut server, &sealed(&mut client, &[1; 100])).is_ok());
+    let wire = sealed(&mut client, &[1; 101]);
+    let too_long = |length_bytes| ProtocolError::MessageTooLong { length_bytes, limit_bytes: 100 };
+    assert_eq!(receive(&mut server, &wire), Err(too_long(101)));
+
+    let (mut client, mut server) = pair();
+    let mut wire = Vec::new();
+    assert!(client.subscribe(&[b't'; 591], &mut wire));
+    assert_eq!(server.decode(&wire[..9]), Err(too_long(601)));
 }
 
 #[test]

@@ -245,7 +245,7 @@ impl Connection {
         self.act_on_command(body).map_err(|error| self.fail(error))
     }
 
-    /// Opens the body of a sealed frame; that of a message is appended to `out`.
+    /// Opens the body of a sealed frame; that of a message is appended to `out`, and nothing else.
     ///
     /// # Errors
     ///
@@ -254,20 +254,11 @@ impl Connection {
     pub fn open(&mut self, sealed: &[u8], out: &mut Vec<u8>) -> Result<Opened, ProtocolError> {
         self.check_ready()?;
         let start = out.len();
-        let opened = match &mut self.mechanism {
-            Some(mechanism) => mechanism.open(sealed, out),
-            None => Err(ProtocolError::Unauthentic),
-        };
-        let flags = opened.map_err(|error| self.fail(error))?;
-        frame::check_flags(flags).map_err(|error| self.fail(error))?;
-        if flags & frame::COMMAND == 0 {
-            let body_bytes = out.len().saturating_sub(start) as u64;
-            self.check_message_bytes(body_bytes, 0).map_err(|error| self.fail(error))?;
-            return Ok(Opened::Message { more: flags & frame::MORE != 0 });
+        let opened = self.open_frame(sealed, start, out).map_err(|error| self.fail(error));
+        if !matches!(opened, Ok(Opened::Message { .. })) {
+            out.truncate(start);
         }
-        let event = self.handle_command(out.get(start..).unwrap_or_default());
-        out.truncate(start);
-        event.map(Opened::Command)
+        opened
     }
 
     // Mutators.
@@ -386,13 +377,14 @@ impl Connection {
         let Some(&flags) = input.first() else { return Ok(Decoded::Incomplete) };
         frame::check_flags(flags)?;
         let Some(header) = frame::parse_header(input) else { return Ok(Decoded::Incomplete) };
-        // A mechanism may wrap messages in commands: then only the message's limit counts here.
+        // What a mechanism has sealed may be either, whatever the frame says: the longer limit counts
+        // here, the right one when it is opened.
         let is_command = header.is_command() && self.is_transparent();
         if is_command {
             state::check_command_header(&header, &self.config)?;
         } else {
             header.check()?;
-            self.check_message_bytes(header.body_bytes, self.overhead_bytes())?;
+            self.check_frame_bytes(header.body_bytes)?;
         }
 
         let header_bytes = header.header_bytes;
@@ -424,7 +416,7 @@ impl Connection {
     fn decode_frame_v1<'a>(&self, input: &'a [u8]) -> Result<Decoded<'a>, ProtocolError> {
         let Some(length) = FrameLength::parse(input)? else { return Ok(Decoded::Incomplete) };
         let body_bytes = length.body_bytes;
-        self.check_message_bytes(body_bytes, 0)?;
+        self.check_message_bytes(body_bytes)?;
         let Some(&flags) = input.get(length.length_bytes) else { return Ok(Decoded::Incomplete) };
         frame_v1::check_flags(flags)?;
         let (more, header_bytes) = (flags & frame::MORE != 0, length.header_bytes());
@@ -434,6 +426,23 @@ impl Connection {
             None if body_bytes <= self.config.limits.inline_bytes_max as u64 => Decoded::Incomplete,
             None => Decoded::Large { more, header_bytes, body_bytes },
         })
+    }
+
+    fn open_frame(
+        &mut self,
+        sealed: &[u8],
+        start: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<Opened, ProtocolError> {
+        let mechanism = self.mechanism.as_mut().ok_or(ProtocolError::Unauthentic)?;
+        let flags = mechanism.open(sealed, out)?;
+        frame::check_flags(flags)?;
+        let body = out.get(start..).unwrap_or_default();
+        if flags & frame::COMMAND == 0 {
+            self.check_message_bytes(body.len() as u64)?;
+            return Ok(Opened::Message { more: flags & frame::MORE != 0 });
+        }
+        self.handle_command(body).map(Opened::Command)
     }
 
     fn act_on_command(&mut self, body: &[u8]) -> Result<Event, ProtocolError> {
@@ -528,17 +537,21 @@ impl Connection {
         }
     }
 
-    fn overhead_bytes(&self) -> u64 {
-        self.mechanism.as_ref().map_or(0, |mechanism| mechanism.overhead_bytes())
+    /// Refuses the length of a frame of which it is not known what is in it, or of a message.
+    fn check_frame_bytes(&self, length_bytes: u64) -> Result<(), ProtocolError> {
+        let Some(mechanism) = self.mechanism.as_ref().filter(|_| !self.is_transparent()) else {
+            return self.check_message_bytes(length_bytes);
+        };
+        let within_bytes = length_bytes.saturating_sub(mechanism.overhead_bytes());
+        if within_bytes <= self.config.limits.command_bytes_max as u64 {
+            return Ok(());
+        }
+        self.check_message_bytes(within_bytes)
     }
 
-    fn check_message_bytes(
-        &self,
-        length_bytes: u64,
-        overhead_bytes: u64,
-    ) -> Result<(), ProtocolError> {
+    fn check_message_bytes(&self, length_bytes: u64) -> Result<(), ProtocolError> {
         match self.config.limits.message_bytes_max {
-            Some(limit_bytes) if length_bytes > limit_bytes.saturating_add(overhead_bytes) => {
+            Some(limit_bytes) if length_bytes > limit_bytes => {
                 Err(ProtocolError::MessageTooLong { length_bytes, limit_bytes })
             }
             _ => Ok(()),
