@@ -59,7 +59,7 @@ impl FairQueue {
     }
 
     /// The next part; says which pipe it came from.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Option<PipeId> {
         if self.active.len() > 1 {
             pipes.lingering = Lingering::No;
