@@ -17,6 +17,7 @@ pub(crate) const EMTHREAD: Errno = Errno(HAUSNUMERO + 54);
 pub(crate) const EAGAIN: Errno = Errno(libc::EAGAIN);
 pub(crate) const EFAULT: Errno = Errno(libc::EFAULT);
 pub(crate) const EINVAL: Errno = Errno(libc::EINVAL);
+pub(crate) const EIO: Errno = Errno(libc::EIO);
 pub(crate) const EMFILE: Errno = Errno(libc::EMFILE);
 pub(crate) const ENOMEM: Errno = Errno(libc::ENOMEM);
 pub(crate) const ENOTSOCK: Errno = Errno(libc::ENOTSOCK);

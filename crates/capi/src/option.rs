@@ -1,13 +1,13 @@
 //! The options of sockets.
 //!
 //! What an option is and does stands in oxmq's table; here is what C adds: the sizes of values, which
-//! of them can be read or set on which types of socket, and those that only C has. What belongs to
-//! something that is not built is refused, as by a libzmq without it.
+//! of them can be read or set on which types of socket, keys of CURVE as text, and those that only C
+//! has. What belongs to something that is not built is refused, as by a libzmq without it.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use libc::{c_int, c_void, size_t};
-use oxmq::option::{OptionError, OptionSpec, OptionValue};
+use oxmq::option::{OptionError, OptionSpec, OptionValue, Range};
 use oxmq::{Events, SocketType};
 
 use crate::boundary::{bytes, int, place};
@@ -15,6 +15,7 @@ use crate::descriptor::Descriptor;
 use crate::errno::{EAGAIN, EFAULT, EINVAL, Errno};
 use crate::handle;
 use crate::socket::Socket;
+use crate::z85;
 
 mod name {
     use libc::c_int;
@@ -36,10 +37,15 @@ mod name {
     pub(super) const XPUB_VERBOSE: c_int = 40;
     pub(super) const ROUTER_RAW: c_int = 41;
     pub(super) const IPV6: c_int = 42;
+    pub(super) const PLAIN_SERVER: c_int = 44;
+    pub(super) const PLAIN_USERNAME: c_int = 45;
+    pub(super) const PLAIN_PASSWORD: c_int = 46;
+    pub(super) const CURVE_SERVER: c_int = 47;
     pub(super) const PROBE_ROUTER: c_int = 51;
     pub(super) const REQ_CORRELATE: c_int = 52;
     pub(super) const REQ_RELAXED: c_int = 53;
     pub(super) const CONFLATE: c_int = 54;
+    pub(super) const ZAP_DOMAIN: c_int = 55;
     pub(super) const ROUTER_HANDOVER: c_int = 56;
     pub(super) const IPC_FILTER_PID: c_int = 58;
     pub(super) const IPC_FILTER_UID: c_int = 59;
@@ -55,6 +61,7 @@ mod name {
     pub(super) const THREAD_SAFE: c_int = 81;
     pub(super) const MULTICAST_MAXTPDU: c_int = 84;
     pub(super) const BINDTODEVICE: c_int = 92;
+    pub(super) const ZAP_ENFORCE_DOMAIN: c_int = 93;
     pub(super) const LOOPBACK_FASTPATH: c_int = 94;
     pub(super) const METADATA: c_int = 95;
     pub(super) const MULTICAST_LOOP: c_int = 96;
@@ -131,10 +138,17 @@ enum Truth {
 
 fn truth(option: c_int) -> Truth {
     match option {
-        name::IPV4ONLY | name::IPV6 | name::IMMEDIATE | name::CONFLATE | name::STREAM_NOTIFY => {
-            Truth::Strict
-        }
-        name::INVERT_MATCHING | name::MULTICAST_LOOP | name::LOOPBACK_FASTPATH => Truth::Any,
+        name::IPV4ONLY
+        | name::IPV6
+        | name::IMMEDIATE
+        | name::PLAIN_SERVER
+        | name::CURVE_SERVER
+        | name::CONFLATE
+        | name::STREAM_NOTIFY => Truth::Strict,
+        name::INVERT_MATCHING
+        | name::MULTICAST_LOOP
+        | name::LOOPBACK_FASTPATH
+        | name::ZAP_ENFORCE_DOMAIN => Truth::Any,
         _ => Truth::Natural,
     }
 }
@@ -212,6 +226,14 @@ impl Socket {
             name::ROUTING_ID | name::CONNECT_ROUTING_ID if bytes.is_empty() => return Err(EINVAL),
             // None is NULL.
             name::BINDTODEVICE if value.is_some() && bytes.is_empty() => return Err(EINVAL),
+            name::PLAIN_USERNAME | name::PLAIN_PASSWORD if bytes.is_empty() => {
+                return match value {
+                    Some(_) => Err(EINVAL),
+                    None => self.socket.reset_mechanism().map_err(|error| Errno(error.errno())),
+                };
+            }
+            // One that is set can be replaced, not taken back.
+            name::ZAP_DOMAIN if text(bytes)?.is_empty() => return Err(EINVAL),
             _ => {}
         }
         if let Some((kept, least)) = self.kept.find(option) {
@@ -234,6 +256,7 @@ impl Socket {
             OptionValue::I64(_) => {
                 OptionValue::I64(bytes.try_into().map(i64::from_ne_bytes).map_err(|_| EINVAL)?)
             }
+            OptionValue::Bytes(_) if *spec.range() == Range::Key => OptionValue::Bytes(key(bytes)?),
             OptionValue::Bytes(_) => OptionValue::Bytes(bytes.to_vec()),
             OptionValue::Text(_) => OptionValue::Text(text(bytes)?),
         };
@@ -351,6 +374,10 @@ impl Socket {
             OptionValue::I32(value) => Value::int(value),
             OptionValue::Bool(value) => Value::int(value.into()),
             OptionValue::I64(value) => Value::Fixed(value.to_ne_bytes().to_vec()),
+            OptionValue::Bytes(key) if *spec.range() == Range::Key => Value::Key(key),
+            OptionValue::Bytes(credential) if *spec.range() == Range::Credential => {
+                Value::text(credential)
+            }
             OptionValue::Bytes(bytes) => Value::Bytes(bytes),
             OptionValue::Text(mut text) => {
                 if option == name::LAST_ENDPOINT
@@ -358,9 +385,7 @@ impl Socket {
                 {
                     text.truncate(text.rfind(':').unwrap_or_default());
                 }
-                let mut bytes = text.into_bytes();
-                bytes.push(0);
-                Value::Bytes(bytes)
+                Value::text(text.into_bytes())
             }
         })
     }
@@ -399,12 +424,29 @@ fn text(bytes: &[u8]) -> Result<String, Errno> {
     std::str::from_utf8(text).map(str::to_owned).map_err(|_| EINVAL)
 }
 
+/// A key of CURVE: its bytes, or their text in Z85, which may end with a zero byte.
+fn key(value: &[u8]) -> Result<Vec<u8>, Errno> {
+    let text = match value.len() {
+        KEY_BYTES => return Ok(value.to_vec()),
+        KEY_TEXT_BYTES => value.strip_suffix(&[0]).ok_or(EINVAL)?,
+        _ => value,
+    };
+    let key = z85::decode::<{ KEY_BYTES / 4 }>(text).ok_or(EINVAL)?;
+    Ok(key.as_flattened().to_vec())
+}
+
+const KEY_BYTES: usize = 32;
+/// Those of a key's text, with the zero byte behind it.
+const KEY_TEXT_BYTES: usize = 41;
+
 /// A value on its way to C.
 enum Value {
     /// Of one size, which the caller's room must have.
     Fixed(Vec<u8>),
     /// For which the caller's room must be enough.
     Bytes(Vec<u8>),
+    /// A key of CURVE: the caller's room says whether it is the bytes or their text.
+    Key(Vec<u8>),
 }
 
 impl Value {
@@ -415,6 +457,24 @@ impl Value {
     /// For which more room than it takes is right too.
     fn int_in_more(value: c_int) -> Value {
         Value::Bytes(value.to_ne_bytes().to_vec())
+    }
+
+    /// With a zero byte behind it.
+    fn text(mut bytes: Vec<u8>) -> Value {
+        bytes.push(0);
+        Value::Bytes(bytes)
+    }
+
+    /// What goes into so much room, if anything does.
+    fn fit(self, room: usize) -> Option<Vec<u8>> {
+        match self {
+            Value::Fixed(found) => (room == found.len()).then_some(found),
+            Value::Bytes(found) => (room >= found.len()).then_some(found),
+            Value::Key(key) if room == KEY_TEXT_BYTES => {
+                Value::text(oxmq::z85::encode(&key)?.into_bytes()).fit(room)
+            }
+            Value::Key(key) => (room == key.len()).then_some(key),
+        }
     }
 }
 
@@ -445,13 +505,7 @@ pub unsafe extern "C" fn zmq_getsockopt(
         let held = handle::get::<Socket>(socket)?;
         // SAFETY: the caller's word (zmq.h).
         let room = unsafe { place(value_bytes) }?;
-        let (found, fits) = match held.get(option)? {
-            Value::Fixed(found) => (found.clone(), *room == found.len()),
-            Value::Bytes(found) => (found.clone(), *room >= found.len()),
-        };
-        if !fits {
-            return Err(EINVAL);
-        }
+        let found = held.get(option)?.fit(*room).ok_or(EINVAL)?;
         if value.is_null() && *room > 0 {
             return Err(EFAULT);
         }

@@ -12,7 +12,7 @@ const VERSION: [c_int; 3] = [4, 3, 6];
 
 /// Of what `zmq_has` is asked for ("ipc", "pgm", "tipc", "norm", "vmci", "vsock", "curve",
 /// "gssapi", "draft", "WS", "WSS"): what is built.
-const CAPABILITIES: [&CStr; 1] = [c"ipc"];
+const CAPABILITIES: [&CStr; 2] = [c"ipc", c"curve"];
 
 /// The texts of errors that the system has none for, or another: they are libzmq's, for programs
 /// and people look for them.
@@ -104,6 +104,8 @@ mod tests {
         // SAFETY: texts, and NULL.
         unsafe {
             assert_eq!(zmq_has(c"ipc".as_ptr()), 1);
+            assert_eq!(zmq_has(c"curve".as_ptr()), 1);
+            assert_eq!(zmq_has(c"gssapi".as_ptr()), 0);
             assert_eq!(zmq_has(c"tcp".as_ptr()), 0);
             assert_eq!(zmq_has(c"IPC".as_ptr()), 0);
             assert_eq!(zmq_has(c"".as_ptr()), 0);

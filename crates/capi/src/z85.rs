@@ -3,44 +3,10 @@
 use std::ffi::CStr;
 
 use libc::c_char;
+use oxmq::z85::{decode_word, encode_word};
 
 use crate::boundary;
 use crate::errno::{self, Errno};
-
-/// "The Z85 encoding and decoding alphabet" of RFC 32: a digit's character is at its value.
-const DIGITS: &[u8; 85] =
-    b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
-
-/// A character's value, or [`NONE`].
-const VALUES: [u8; 256] = {
-    let mut values = [NONE; 256];
-    let mut value = 0;
-    while value < DIGITS.len() {
-        values[DIGITS[value] as usize] = value as u8;
-        value += 1;
-    }
-    values
-};
-const NONE: u8 = u8::MAX;
-
-fn encode_word(word: [u8; 4]) -> [u8; 5] {
-    let mut rest = u32::from_be_bytes(word);
-    let mut digits = [0; 5];
-    for digit in digits.iter_mut().rev() {
-        *digit = DIGITS[(rest % 85) as usize];
-        rest /= 85;
-    }
-    digits
-}
-
-/// `None`: not of the alphabet, or more than four bytes hold.
-fn decode_word(digits: [u8; 5]) -> Option<[u8; 4]> {
-    let word = digits.iter().try_fold(0_u64, |word, &digit| match VALUES[usize::from(digit)] {
-        NONE => None,
-        value => Some(word * 85 + u64::from(value)),
-    })?;
-    Some(u32::try_from(word).ok()?.to_be_bytes())
-}
 
 /// Reads exactly `4 * WORDS` bytes.
 pub(crate) fn decode<const WORDS: usize>(text: &[u8]) -> Option<[[u8; 4]; WORDS]> {

@@ -131,6 +131,15 @@ impl Socket {
         self.set_option(|options| options.set_value(spec, value))
     }
 
+    /// Makes NULL the mechanism, and keeps what is set for others.
+    #[doc(hidden)]
+    pub fn reset_mechanism(&self) -> Result<(), OptionError> {
+        self.set_option(|options| {
+            options.reset_mechanism();
+            Ok(())
+        })
+    }
+
     /// As [`Socket::get`], for an option known only while running.
     #[doc(hidden)]
     pub fn value(&self, spec: &'static OptionSpec) -> Result<OptionValue, OptionError> {

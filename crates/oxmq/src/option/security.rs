@@ -74,6 +74,10 @@ impl Options {
         chosen.unwrap_or(Mechanism::Null)
     }
 
+    pub(crate) fn reset_mechanism(&mut self) {
+        self.mechanism = Mechanism::Null.number();
+    }
+
     fn serves(&self, mechanism: Mechanism) -> bool {
         self.as_server && self.security() == mechanism
     }
