@@ -11,8 +11,11 @@ use support::{debians, folder, output, prefix, run};
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pthread"];
 
 /// The compiler, with the standard, and the source of each program.
-const PROGRAMS: [(&str, &str, &str); 2] =
-    [("gcc", "-std=c99", "tour.c"), ("g++", "-std=c++17", "tour.cpp")];
+const PROGRAMS: [(&str, &str, &str); 3] = [
+    ("gcc", "-std=c99", "tour.c"),
+    ("g++", "-std=c++17", "tour.cpp"),
+    ("gcc", "-std=c99", "security.c"),
+];
 
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs")
@@ -27,7 +30,7 @@ fn pkg_config(args: &[&str]) -> Vec<String> {
     flags.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Compiles both programs with these flags; where they are.
+/// Compiles the programs with these flags; where they are.
 fn compile(into: &str, flags: &[String]) -> Vec<PathBuf> {
     let folder = folder(into);
     PROGRAMS

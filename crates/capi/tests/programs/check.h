@@ -1,4 +1,4 @@
-/* What both programs check with. */
+/* What the programs check with. */
 
 #ifndef CHECK_H
 #define CHECK_H
