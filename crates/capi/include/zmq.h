@@ -457,13 +457,15 @@ ZMQ_EXPORT int zmq_getsockopt(void *socket, int option, void *value, size_t *len
 
 /* Who may connect, and how they prove it. */
 #define ZMQ_PLAIN_SERVER 44    /* int 0|1: ask peers for name and password; = 0 */
-#define ZMQ_PLAIN_USERNAME 45  /* text of 1 to 255 bytes: our name, NULL: none; = none */
-#define ZMQ_PLAIN_PASSWORD 46  /* text of 1 to 255 bytes: our password, NULL: none; = none */
+#define ZMQ_PLAIN_USERNAME 45  /* text of 1 to 255 bytes: our name; NULL: no PLAIN; = none */
+#define ZMQ_PLAIN_PASSWORD 46  /* text of 1 to 255 bytes: our password; NULL: no PLAIN; = none */
 #define ZMQ_CURVE_SERVER 47    /* int 0|1: be the server of CURVE; = 0 */
-#define ZMQ_CURVE_PUBLICKEY 48 /* 32 bytes, or 40 characters of Z85: our public key; = none */
+#define ZMQ_CURVE_PUBLICKEY 48 /* 32 bytes, or 40 characters of Z85: our public key; = none. It is
+                                  read in 32 bytes, or as text in 41 */
 #define ZMQ_CURVE_SECRETKEY 49 /* as above: our secret key; = none */
 #define ZMQ_CURVE_SERVERKEY 50 /* as above: the server's public key; = none */
-#define ZMQ_ZAP_DOMAIN 55      /* text: what handlers of ZAP are told; = "" */
+#define ZMQ_ZAP_DOMAIN 55      /* text of 1 to 255 bytes: what the handler of ZAP is told; = "", then NULL
+                                  asks no handler */
 #define ZMQ_GSSAPI_SERVER 62   /* int 0|1: be the server of GSSAPI; = 0 */
 #define ZMQ_GSSAPI_PRINCIPAL 63 /* text: our name; = none */
 #define ZMQ_GSSAPI_SERVICE_PRINCIPAL 64 /* text: the server's name; = none */
@@ -749,8 +751,8 @@ ZMQ_EXPORT void zmq_threadclose(void *thread);
 #define ZMQ_CHANNEL 20 /* PAIR */
 
 /* Options of sockets. */
-#define ZMQ_ZAP_ENFORCE_DOMAIN 93 /* int 0|1: ZAP handlers are asked only where there is a ZMQ_ZAP_DOMAIN,
-                                     whatever the mechanism, as RFC 27 says; = 0 */
+#define ZMQ_ZAP_ENFORCE_DOMAIN 93 /* int 0|1: refuse peers if there is no handler of ZAP to ask. CURVE asks
+                                     only with a ZMQ_ZAP_DOMAIN then, as RFC 27 says; = 0 */
 #define ZMQ_LOOPBACK_FASTPATH 94  /* int 0|1: of Windows; = 0 */
 #define ZMQ_METADATA 95           /* text "X-name:value": what peers are told of this socket, each
                                      adds. Set only */

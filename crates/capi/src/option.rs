@@ -229,6 +229,7 @@ impl Socket {
             name::PLAIN_USERNAME | name::PLAIN_PASSWORD if bytes.is_empty() => {
                 return match value {
                     Some(_) => Err(EINVAL),
+                    None if cfg!(oxmq_mutation = "capi_null_resets_nothing") => Ok(()),
                     None => self.socket.reset_mechanism().map_err(|error| Errno(error.errno())),
                 };
             }
@@ -428,6 +429,9 @@ fn text(bytes: &[u8]) -> Result<String, Errno> {
 fn key(value: &[u8]) -> Result<Vec<u8>, Errno> {
     let text = match value.len() {
         KEY_BYTES => return Ok(value.to_vec()),
+        KEY_TEXT_BYTES if cfg!(oxmq_mutation = "capi_key_with_any_end") => {
+            &value[..value.len() - 1]
+        }
         KEY_TEXT_BYTES => value.strip_suffix(&[0]).ok_or(EINVAL)?,
         _ => value,
     };

@@ -14,13 +14,9 @@ use support::{output, prefix, sanitizer};
 
 /// What differs, by number: first and last, and why.
 const DIFFERENCES: &[(c_int, c_int, &str)] = &[
-    (44, 46, "PLAIN is not built"),
-    (47, 50, "CURVE is not built"),
-    (55, 55, "ZAP is not built"),
     (62, 65, "GSSAPI is not built"),
     (68, 68, "SOCKS is not built"),
     (90, 91, "GSSAPI is not built"),
-    (93, 93, "ZAP is not built"),
     (97, 97, "ROUTER_NOTIFY, a draft: Debian's library is built without"),
     (99, 100, "SOCKS is not built"),
     (112, 113, "PRIORITY and BUSY_POLL, drafts"),

@@ -147,6 +147,7 @@ impl Route {
                 None | Some([]) => peer.socket_type?.announces_identity().then(Vec::new),
                 Some(identity) => Some(identity.to_vec()),
             },
+            "User-Id" if cfg!(oxmq_mutation = "capi_user_id_lost") => None,
             "User-Id" => details?.user_id.clone(),
             _ => {
                 let mut properties = details?.properties.iter();

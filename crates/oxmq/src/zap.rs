@@ -56,6 +56,7 @@ impl Status {
     fn parse(code: &[u8]) -> Option<Status> {
         Some(match code {
             b"200" => Status::Success,
+            b"400" if cfg!(oxmq_mutation = "capi_400_lets_in") => Status::Success,
             b"300" => Status::TemporaryFailure,
             b"400" => Status::AuthenticationFailure,
             b"500" => Status::InternalError,

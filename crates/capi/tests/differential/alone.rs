@@ -25,6 +25,7 @@ pub fn check(api: &Api) {
         endpoints(api, context);
         a_reply_socket_that_disconnects(api, context);
         a_name_in_use(api, context);
+        a_peer_that_nobody_can_be_asked_about(api, context);
         assert_eq!((api.zmq_ctx_term)(context), 0);
         closed_others(api, context);
     }
@@ -225,6 +226,53 @@ unsafe fn a_name_in_use(api: &Api, context: *mut c_void) {
         name(router);
         assert_eq!((api.zmq_connect)(router, c"inproc://other".as_ptr()), -1);
         assert_eq!((api.zmq_close)(router), 0);
+    }
+}
+
+/// A server of PLAIN that is to refuse whom it cannot ask about, without a ZAP_DOMAIN; then with a
+/// handler of the wrong type.
+///
+/// # Safety
+/// As in `check`.
+unsafe fn a_peer_that_nobody_can_be_asked_about(api: &Api, context: *mut c_void) {
+    const PULL: c_int = 7;
+    const FAILED: c_int = 0x800;
+    let set = |socket, option, value: &[u8]| {
+        // SAFETY: the socket is open.
+        let code =
+            unsafe { (api.zmq_setsockopt)(socket, option, value.as_ptr().cast(), value.len()) };
+        assert_eq!(code, 0);
+    };
+    // SAFETY: as in `check`.
+    unsafe {
+        let handler = (api.zmq_socket)(context, PULL);
+        for (events, with_handler) in [(c"inproc://first", false), (c"inproc://second", true)] {
+            if with_handler {
+                assert_eq!((api.zmq_bind)(handler, c"inproc://zeromq.zap.01".as_ptr()), 0);
+            }
+            let [server, client, monitor] =
+                std::array::from_fn(|_| (api.zmq_socket)(context, PAIR));
+            set(monitor, 27, &5000_i32.to_ne_bytes());
+            set(server, 44, &1_i32.to_ne_bytes());
+            set(server, 93, &1_i32.to_ne_bytes());
+            set(client, 45, b"admin");
+            assert_eq!((api.zmq_socket_monitor)(server, events.as_ptr(), FAILED), 0);
+            assert_eq!((api.zmq_connect)(monitor, events.as_ptr()), 0);
+            let mut endpoint = [0_u8; 64];
+            let mut len = endpoint.len();
+            assert_eq!((api.zmq_bind)(server, c"tcp://127.0.0.1:*".as_ptr()), 0);
+            assert_eq!((api.zmq_getsockopt)(server, 32, endpoint.as_mut_ptr().cast(), &mut len), 0);
+            assert_eq!((api.zmq_connect)(client, endpoint.as_ptr().cast()), 0);
+            let mut event = [0_u8; 6];
+            assert_eq!((api.zmq_recv)(monitor, event.as_mut_ptr().cast(), 6, 0), 6);
+            assert_eq!(event[..2], (FAILED as u16).to_ne_bytes());
+            assert_eq!(event[2..], libc::EFAULT.to_ne_bytes());
+            for socket in [server, client, monitor] {
+                set(socket, 17, &0_i32.to_ne_bytes());
+                assert_eq!((api.zmq_close)(socket), 0);
+            }
+        }
+        assert_eq!((api.zmq_close)(handler), 0);
     }
 }
 

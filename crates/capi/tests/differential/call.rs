@@ -1,5 +1,7 @@
 //! What a sequence consists of.
 
+use crate::security::Scene;
+
 /// A handle of a sequence: by its place, none, or one that is none of the library's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Handle {
@@ -263,6 +265,7 @@ pub enum Call {
         steps: Vec<usize>,
         close: bool,
     },
+    Secured(Box<Scene>),
 
     Has {
         what: String,

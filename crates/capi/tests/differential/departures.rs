@@ -32,17 +32,18 @@ static MET: [AtomicUsize; DEPARTURES.len()] = [const { AtomicUsize::new(0) }; DE
 const DEPARTURES: &[Departure] = &[
     // What is not built.
     Departure {
-        why: "PLAIN, CURVE, GSSAPI, ZAP, VMCI and SOCKS are not built: their options fail as in a \
-              libzmq without",
+        why: "GSSAPI, VMCI and SOCKS are not built: their options fail as in a libzmq without",
         is: |it| it.option().is_some_and(is_not_built) && it.ours.starts_with("-1 EINVAL"),
         ends: false,
     },
     Departure {
-        why: "as above: MECHANISM, once such an option was set",
+        why: "as above: MECHANISM, and whether the socket is a server, once GSSAPI was set",
         is: |it| {
             let sets =
-                |call: &Call| matches!(call, Call::Set { option, .. } if is_not_built(*option));
-            it.option() == Some(MECHANISM) && it.before().any(sets)
+                |call: &Call| matches!(call, Call::Set { option, .. } if GSSAPI.contains(option));
+            it.option()
+                .is_some_and(|option| [MECHANISM, PLAIN_SERVER, CURVE_SERVER].contains(&option))
+                && it.before().any(sets)
         },
         ends: false,
     },
@@ -50,8 +51,7 @@ const DEPARTURES: &[Departure] = &[
         why: "as above, and PGM, NORM and TIPC: zmq_has",
         is: |it| match it.call() {
             Some(Call::Has { what }) => {
-                ["curve", "gssapi", "pgm", "epgm", "norm", "tipc"].contains(&&what[..])
-                    && it.are("0", "1")
+                ["gssapi", "pgm", "epgm", "norm", "tipc"].contains(&&what[..]) && it.are("0", "1")
             }
             _ => false,
         },
@@ -124,11 +124,38 @@ const DEPARTURES: &[Departure] = &[
         ends: true,
     },
     Departure {
+        why: "zmq_setsockopt(3), ZMQ_ZAP_DOMAIN: a character string, up to its zero byte, and not empty; \
+              libzmq takes and keeps any bytes",
+        is: |it| {
+            let is_cut = |call: &Call| match call {
+                Call::Set { option: 55, value: Some(value), .. } => {
+                    value.contains(&0) || std::str::from_utf8(value).is_err()
+                }
+                _ => false,
+            };
+            let sets = |call: &&Call| matches!(call, Call::Set { option: 55, .. });
+            it.option() == Some(55)
+                && (it.call().is_some_and(is_cut) || it.before().filter(sets).any(is_cut))
+        },
+        ends: true,
+    },
+    Departure {
         why: "zmq_setsockopt(3), ZMQ_ROUTING_ID: those that begin with a zero byte \"are reserved for \
               use by the ØMQ infrastructure\"; libzmq takes them",
         is: |it| match it.call() {
             Some(Call::Set { option: 5 | 61, value: Some(value), .. }) => {
                 value.first() == Some(&0) && it.are("-1 EINVAL", "0")
+            }
+            _ => false,
+        },
+        ends: true,
+    },
+    Departure {
+        why: "zmq_setsockopt(3), ZMQ_CONNECT_ROUTING_ID \"must be from 1 to 255 bytes long\"; libzmq \
+              takes longer ones",
+        is: |it| match it.call() {
+            Some(Call::Set { option: 61, value: Some(value), .. }) => {
+                value.len() > 255 && it.are("-1 EINVAL", "0")
             }
             _ => false,
         },
@@ -143,7 +170,7 @@ const DEPARTURES: &[Departure] = &[
             }
             _ => false,
         },
-        ends: false,
+        ends: true,
     },
     Departure {
         why: "zmq_setsockopt(3), ZMQ_MAXMSGSIZE: -1 \"means no limit\"; libzmq takes any negative number \
@@ -432,9 +459,12 @@ const DEPARTURES: &[Departure] = &[
 ];
 
 const MECHANISM: i32 = 43;
+const PLAIN_SERVER: i32 = 44;
+const CURVE_SERVER: i32 = 47;
+const GSSAPI: [i32; 6] = [62, 63, 64, 65, 90, 91];
 
 fn is_not_built(option: i32) -> bool {
-    matches!(option, 44..=50 | 55 | 62..=65 | 68 | 85..=88 | 90 | 91 | 93)
+    GSSAPI.contains(&option) || matches!(option, 68 | 85..=88)
 }
 
 /// What is no endpoint by zmq_tcp(7) and zmq_ipc(7); the last can only be bound to.

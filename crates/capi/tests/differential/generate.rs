@@ -2,7 +2,7 @@
 //! comes out.
 
 use crate::call::{Body, Call, Handle, Place, Polled, RecvForm, SendForm, Steer};
-use crate::traffic;
+use crate::{security, traffic};
 
 /// The sequence of a seed.
 pub fn sequence(seed: u64) -> Vec<Call> {
@@ -12,8 +12,9 @@ pub fn sequence(seed: u64) -> Vec<Call> {
             0..49 => traffic::make(&mut maker),
             49..51 => traffic::newest(&mut maker),
             51..55 => traffic::brim(&mut maker),
-            55..63 => maker.options(),
-            63..69 => maker.messages(),
+            55..61 => maker.options(),
+            61..66 => security::make(&mut maker),
+            66..69 => maker.messages(),
             69..74 => maker.utilities(),
             74..78 => maker.contexts(),
             78..82 => maker.endpoints(),
@@ -147,7 +148,9 @@ impl Maker {
     }
 
     fn option(&mut self) -> i32 {
+        const SECURITY: [i32; 10] = [43, 44, 45, 46, 47, 48, 49, 50, 55, 93];
         match self.random.below(20) {
+            1..6 => self.random.of(&SECURITY),
             0 => self.random.of(&[-1, 0, 1, 2, 3, 10, 20, 26, 30, 127, 1000, i32::MAX]),
             _ => 4 + self.random.below(90) as i32,
         }
@@ -156,15 +159,37 @@ impl Maker {
     fn value(&mut self, option: i32) -> Option<Vec<u8>> {
         /// These take what they are given for a descriptor.
         const USE_FD: i32 = 89;
+        const SERVERS: [i32; 2] = [44, 47];
+        const TEXTS: [i32; 3] = [45, 46, 55];
+        const KEYS: std::ops::RangeInclusive<i32> = 48..=50;
+        /// Keys in Z85, whole and not.
+        const KEY_TEXTS: [&str; 6] = [
+            "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID",
+            "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID\0",
+            "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6",
+            "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6x",
+            "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{L",
+            "~TKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6",
+        ];
         Some(match self.random.below(20) {
             _ if option == USE_FD => (-1_i32).to_ne_bytes().to_vec(),
+            0..6 if KEYS.contains(&option) => self.random.of(&KEY_TEXTS).into(),
+            6..10 if KEYS.contains(&option) => (0..32).map(|_| self.random.next() as u8).collect(),
+            7..9 if TEXTS.contains(&option) => return None,
+            0..5 if TEXTS.contains(&option) => {
+                let bytes = self.random.of(&[1, 2, 40, 254, 255, 256]);
+                "user".bytes().cycle().take(bytes).collect()
+            }
+            0..10 if SERVERS.contains(&option) => {
+                self.random.of(&[0_i32, 1]).to_ne_bytes().to_vec()
+            }
             0..11 => self.random.of(&INTS).to_ne_bytes().to_vec(),
             11 => u64::from(self.random.next() as u32).to_ne_bytes().to_vec(),
             12 => i64::from(self.random.of(&INTS)).to_ne_bytes().to_vec(),
             13 => return None,
             14 => Vec::new(),
             15 => self.random.of(&["a", "user", "lo", "127.0.0.1", "127.0.0.1/8", "x:y"]).into(),
-            16 => b"Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID".to_vec(),
+            16 => self.random.of(&KEY_TEXTS).into(),
             17 => b"with a zero\0".to_vec(),
             _ => {
                 let bytes = self.random.of(&[1, 2, 3, 5, 8, 16, 31, 32, 33, 40, 41, 254, 255, 256]);

@@ -16,6 +16,7 @@ mod departures;
 mod difference;
 mod generate;
 mod replay;
+mod security;
 mod traffic;
 
 use compare::{Pair, Verdict};

@@ -8,6 +8,7 @@ mod handles;
 mod look;
 mod message;
 mod scenes;
+mod security;
 mod transfer;
 
 use crate::api::{Api, RawMessage};
@@ -306,6 +307,7 @@ impl<'a> Replay<'a> {
 
             Call::Proxy { capture, steps } => self.proxy(*capture, steps),
             Call::Stream { steps, close } => self.stream(steps, *close),
+            Call::Secured(scene) => self.secured(scene),
             other => self.alone(other),
         }
     }

@@ -304,7 +304,7 @@ impl Replay<'_> {
         said.join(" ")
     }
 
-    fn await_message(&self, socket: *mut c_void) -> Option<Vec<Vec<u8>>> {
+    pub(super) fn await_message(&self, socket: *mut c_void) -> Option<Vec<Vec<u8>>> {
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(300 << self.patience) {
             if let Ok(message) = self.whole(socket) {
