@@ -4,6 +4,9 @@
 #[allow(missing_docs, reason = "it documents itself where it belongs, with the crate's tests")]
 #[path = "../../crates/zmtp/tests/common/mod.rs"]
 mod common;
+mod secured;
+
+pub use secured::security;
 
 use common::{Driver, Rng, message_v1, opening, opening_old, small};
 use oxmq_zmtp::wire::command::{Command, CommandView, legacy_subscription};
@@ -165,11 +168,18 @@ pub fn connection(data: &[u8]) {
         _ => stream.to_vec(),
     };
 
-    let whole = Driver::fed(&config, [stream.as_slice()]);
-    let mut rng = Rng::new(u64::from(*seed));
+    in_any_pieces(|| Driver::new(config.clone()), *seed, &stream);
+}
+
+/// What an end sees and sends is the same however its input is cut into pieces; the answer is that
+/// end.
+fn in_any_pieces(end: impl Fn() -> Driver, seed: u8, stream: &[u8]) -> Driver {
+    let mut whole = end();
+    whole.feed(stream);
+    let mut rng = Rng::new(u64::from(seed));
     let longest = [1, 7, 64, 700][rng.below(4)];
-    let mut split = Driver::new(config.clone());
-    let mut rest = stream.as_slice();
+    let mut split = end();
+    let mut rest = stream;
     while !rest.is_empty() {
         let (piece, after) = rest.split_at((1 + rng.below(longest)).min(rest.len()));
         split.feed(piece);
@@ -180,6 +190,7 @@ pub fn connection(data: &[u8]) {
     if let Some(error) = whole.failure() {
         let _ = error.to_string();
     }
+    whole
 }
 
 fn metadata(bytes: &[u8]) {

@@ -7,12 +7,13 @@ type Target = fn(&[u8]);
 
 #[test]
 fn every_committed_input_passes() {
-    let targets: [(&str, Target); 5] = [
+    let targets: [(&str, Target); 6] = [
         ("greeting", oxmq_fuzz::greeting),
         ("frames", oxmq_fuzz::frames),
         ("commands", oxmq_fuzz::commands),
         ("connection", oxmq_fuzz::connection),
         ("endpoint", oxmq_fuzz::endpoint),
+        ("security", oxmq_fuzz::security),
     ];
     for (name, target) in targets {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
