@@ -762,6 +762,45 @@ fn what_waits_goes_to_a_server_that_comes_back() {
     assert_eq!(recv(&pull), [b"second"]);
 }
 
+/// CVE-2020-15166: strangers that say nothing, or begin and stop, hold up nobody.
+#[test]
+fn strangers_do_not_keep_peers_out() {
+    let context = Context::new();
+    let _handler = Handler::start(&context, knows_key_two);
+    let (push, pull) = pair(&context);
+    be_curve_server(&pull, &keys(1));
+    let endpoint = pull.bind("tcp://127.0.0.1:*").unwrap();
+    let mut greeting = raw::GREETING_3_0;
+    greeting[12..17].copy_from_slice(b"CURVE");
+    let _strangers: Vec<_> = [&b""[..], &raw::SIGNATURE, &greeting, b"GET / HTTP/1.0\r\n\r\n"]
+        .into_iter()
+        .map(|opening| {
+            let mut stranger = RawPeer::connect(&endpoint);
+            stranger.send(opening);
+            stranger
+        })
+        .collect();
+    be_curve_client(&push, &keys(1), &keys(2));
+    push.connect(&endpoint).unwrap();
+    push.send("hello").unwrap();
+    assert_eq!(recv(&pull), [b"hello"]);
+}
+
+/// CVE-2019-13132: an INITIATE may be long.
+#[test]
+fn curve_carries_metadata_of_any_length() {
+    let context = Context::new();
+    let (push, pull) = pair(&context);
+    be_curve_server(&pull, &keys(1));
+    be_curve_client(&push, &keys(1), &keys(2));
+    let value = "v".repeat(20_000);
+    push.set(METADATA, format!("X-Long:{value}")).unwrap();
+    push.connect(&pull.bind("tcp://127.0.0.1:*").unwrap()).unwrap();
+    push.send("hello").unwrap();
+    let peer = pull.recv().unwrap().connection().unwrap().peer.unwrap();
+    assert_eq!(peer.properties, [("X-Long".to_owned(), value.into_bytes())]);
+}
+
 /// Nothing of what is sent is to be seen on the way.
 #[test]
 fn what_curve_carries_cannot_be_read_on_the_way() {
