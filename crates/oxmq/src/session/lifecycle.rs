@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use oxmq_zmtp::Connection;
+use oxmq_zmtp::{Connection, ProtocolError};
 
 use super::admission::Admission;
 use super::transcoder::Transcoder;
@@ -624,11 +624,14 @@ fn reconnect_delay(options: &Options, attempts: u32) -> Option<Duration> {
 }
 
 impl Inner {
-    /// RECONNECT_STOP: whether an attempt that so failed is the last one. Another address of the same
-    /// name is still tried.
+    /// RECONNECT_STOP, and ERROR: whether an attempt that so failed is the last one. Another address of
+    /// the same name is still tried.
     pub(super) fn heed_reconnect_stop(&mut self, failure: &Failure, connected: bool) {
         let stop = self.options.reconnect_stop;
         self.gives_up = match failure {
+            // "The peer SHALL treat an incoming ERROR command as fatal, and act by closing the connection,
+            // and not re-connecting using the same security credentials."
+            Failure::Protocol(ProtocolError::RefusedByPeer { .. }) => true,
             _ if connected => stop & STOP_HANDSHAKE_FAILED != 0,
             Failure::System(error) => {
                 // Over ipc there may not even be a path.
