@@ -31,13 +31,15 @@ const PULL: c_int = 7;
 const PUSH: c_int = 8;
 const XPUB: c_int = 9;
 
+/// CONNECT_RETRIED.
+const RETRIED: i32 = 0x4;
 const FAILED: i32 = 0x800;
 const SUCCEEDED: i32 = 0x1000;
 const FAILED_PROTOCOL: i32 = 0x2000;
 const FAILED_AUTH: i32 = 0x4000;
 const MISMATCH: i32 = 0x1100_0002;
 
-/// One of the two, and what its monitor has told of handshakes.
+/// One of the two, and what its monitor has told of handshakes, and of new attempts.
 struct Side {
     socket: *mut c_void,
     monitor: *mut c_void,
@@ -50,7 +52,7 @@ impl Side {
         unsafe {
             let socket = (api.zmq_socket)(context, kind);
             let monitor = (api.zmq_socket)(context, super::PAIR);
-            let all = FAILED | SUCCEEDED | FAILED_PROTOCOL | FAILED_AUTH;
+            let all = RETRIED | FAILED | SUCCEEDED | FAILED_PROTOCOL | FAILED_AUTH;
             (api.zmq_socket_monitor)(socket, events.as_ptr(), all);
             (api.zmq_connect)(monitor, events.as_ptr());
             Side { socket, monitor, told: Vec::new() }
@@ -59,7 +61,7 @@ impl Side {
 
     /// How its first handshake ended.
     fn end(&self) -> Option<(i32, i32)> {
-        self.told.first().copied()
+        self.told.iter().find(|(event, _)| *event != RETRIED).copied()
     }
 
     fn shown(&self) -> String {
@@ -108,7 +110,7 @@ impl Replay<'_> {
             if has_met {
                 self.exchange(scene, server.socket, client.socket, &mut said);
             } else {
-                self.nothing_comes(scene, &server, &client, &mut said);
+                self.nothing_comes(scene, &server, &mut client, &mut said);
             }
             for socket in [server.socket, client.socket] {
                 // libzmq waits for monitors in the thread that ends sockets.
@@ -198,13 +200,7 @@ impl Replay<'_> {
             && !has_ended(scene, server, client)
         {
             for side in [&mut *server, client] {
-                while let Ok(parts) = self.whole(side.monitor) {
-                    if let Ok(event) = <[u8; 6]>::try_from(&parts[0][..]) {
-                        let [number, value] =
-                            [[event[0], event[1], 0, 0], [2, 3, 4, 5].map(|at| event[at])];
-                        side.told.push((i32::from_ne_bytes(number), i32::from_ne_bytes(value)));
-                    }
-                }
+                self.listen(side);
             }
             if let (Some(socket), Some(handler)) = (handler, &scene.handler)
                 && let Ok(request) = self.whole(socket)
@@ -220,6 +216,17 @@ impl Replay<'_> {
             std::thread::sleep(Duration::from_micros(50));
         }
         asked
+    }
+
+    /// What its monitor has told by now.
+    fn listen(&self, side: &mut Side) {
+        while let Ok(parts) = self.whole(side.monitor) {
+            if let Ok(event) = <[u8; 6]>::try_from(&parts[0][..]) {
+                let number = i32::from(u16::from_ne_bytes([event[0], event[1]]));
+                let value = i32::from_ne_bytes([event[2], event[3], event[4], event[5]]);
+                side.told.push((number, value));
+            }
+        }
     }
 
     /// Sends what can be sent at once.
@@ -314,12 +321,24 @@ impl Replay<'_> {
     }
 
     /// Who is not let in is not heard.
-    fn nothing_comes(&self, scene: &Scene, server: &Side, client: &Side, said: &mut Vec<String>) {
-        for side in [client, server] {
+    fn nothing_comes(
+        &self,
+        scene: &Scene,
+        server: &Side,
+        client: &mut Side,
+        said: &mut Vec<String>,
+    ) {
+        for side in [&*client, server] {
             self.send_parts(side.socket, &[b"lost".to_vec()]);
         }
         std::thread::sleep(Duration::from_millis(2 << (2 * self.patience)));
-        for (side, kind) in [(server, scene.kinds.0), (client, scene.kinds.1)] {
+        self.listen(client);
+        let is_retried = client.told.iter().any(|(event, _)| *event == RETRIED);
+        // Of another end it may not have heard yet.
+        if let (Some((FAILED_AUTH, 400 | 500)), true) = (server.end(), is_retried) {
+            said.push("tries again".into());
+        }
+        for (side, kind) in [(server, scene.kinds.0), (&*client, scene.kinds.1)] {
             said.push(match self.whole(side.socket) {
                 Ok(parts) => format!("{} parts", parts.len()),
                 // Whether it is waiting for a reply depends on whether its pipe had gone already.
