@@ -977,6 +977,28 @@ fn refusals_with_libzmq() {
     their_handler.join().unwrap();
 }
 
+#[test]
+fn a_peer_that_leaves_before_it_is_let_in_is_gone() {
+    for endpoint in endpoints() {
+        for mechanism in ["NULL", "PLAIN"] {
+            let context = Context::new();
+            let handler = Handler::start_with(&context, |_| None);
+            let (push, pull) = pair(&context);
+            if mechanism == "NULL" {
+                pull.set(ZAP_DOMAIN, "private".to_owned()).unwrap();
+            } else {
+                pull.set(PLAIN_SERVER, true).unwrap();
+                push.set(PLAIN_USERNAME, b"ann".to_vec()).unwrap();
+            }
+            let monitor = pull.monitor();
+            push.connect(&pull.bind(&endpoint).unwrap()).unwrap();
+            handler.request();
+            drop(push);
+            assert_eq!(refusal(&monitor), (None, ReasonKind::EndOfStream), "{mechanism}");
+        }
+    }
+}
+
 /// As many clients as it takes to have a connection stand while another shakes hands.
 #[test]
 fn many_clients_are_judged_at_once() {

@@ -1,6 +1,7 @@
 //! A handshake that waits for a decision on the peer: the ZAP handler is asked whether to let it in.
 //!
-//! Nothing is read meanwhile, and nobody waits: the answer has the connection's I/O thread look again.
+//! Of the peer nothing is looked at meanwhile but whether it is still there, and nobody waits: the answer
+//! has the connection's I/O thread look again.
 
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};

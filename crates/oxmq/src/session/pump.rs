@@ -32,15 +32,19 @@ const MULTIPART_BYTES_MAX: u64 = 8 << 30;
 const SUBSCRIPTION_BYTES_MAX: usize = 256 << 20;
 /// What one subscription costs beside its bytes, roughly.
 const SUBSCRIPTION_BYTES_EACH: usize = 64;
+/// How much is read of a peer that is not let in yet. One of NULL has sent its READY by then, others
+/// have nothing to send. Arbitrary.
+const UNDECIDED_BYTES_MAX: usize = 8 * 1024;
 
 /// What the decoding of the bytes at hand came to.
 #[derive(PartialEq, Eq)]
 pub(super) enum Decoding {
     /// More bytes are needed.
     Hungry,
-    /// RCVHWM is reached, and the reader of the pipe will say when to go on; or nothing of a peer is
-    /// looked at before it is let in.
+    /// RCVHWM is reached; the reader of the pipe will say when to go on.
     Full,
+    /// Nothing of a peer is looked at before it is let in.
+    Undecided,
 }
 
 impl Session {
@@ -127,14 +131,14 @@ impl Session {
 
     fn read(self: &Arc<Self>, inner: &mut Inner) -> Result<(), Failure> {
         for _ in 0..READS_MAX {
-            if self.decode(inner)? == Decoding::Full {
+            if self.is_full(inner)? {
                 return self.stop_reading(inner);
             }
             match inner.read_some() {
                 Ok(0) => return Err(Failure::EndOfStream),
                 Ok(read) => {
                     inner.heard = inner.heard.wrapping_add(1);
-                    if self.decode(inner)? == Decoding::Full {
+                    if self.is_full(inner)? {
                         return self.stop_reading(inner);
                     }
                     // A short read emptied the kernel's buffer.
@@ -150,6 +154,17 @@ impl Session {
         Ok(())
     }
 
+    /// Decodes what has been read; whether no more is to be read then.
+    #[inline]
+    fn is_full(self: &Arc<Self>, inner: &mut Inner) -> Result<bool, Failure> {
+        Ok(match self.decode(inner)? {
+            Decoding::Hungry => false,
+            Decoding::Full => true,
+            // Reading tells whether the peer is still there.
+            Decoding::Undecided => inner.received.bytes().len() > UNDECIDED_BYTES_MAX,
+        })
+    }
+
     /// When full, nothing more is read, and the epoll must not keep saying that there is something.
     fn stop_reading(&self, inner: &mut Inner) -> Result<(), Failure> {
         self.watch(inner, Interest { read: false, write: inner.interest.write });
@@ -162,7 +177,7 @@ impl Session {
             match self.handshake(inner)? {
                 Handshake::Done => {}
                 Handshake::Hungry => return Ok(Decoding::Hungry),
-                Handshake::Undecided => return Ok(Decoding::Full),
+                Handshake::Undecided => return Ok(Decoding::Undecided),
             }
         }
         // Acquire: pairs with the Release of `close`, of which the I/O thread may not know yet.
