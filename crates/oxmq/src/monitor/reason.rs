@@ -129,7 +129,9 @@ impl Reason {
                 return Reason { zap_status: Some(status.code()), ..reason };
             }
             Failure::Unasked(fault) => {
-                let reason = Reason::new(ReasonKind::Denied, failure, libc::EFAULT);
+                // libzmq's numbers.
+                let errno = if *fault == zap::Fault::Gone { libc::EPIPE } else { libc::EFAULT };
+                let reason = Reason::new(ReasonKind::Denied, failure, errno);
                 return Reason { protocol: number::zap_fault(*fault), ..reason };
             }
             Failure::TimedOut => (ReasonKind::HandshakeTimeout, libc::ETIMEDOUT),
