@@ -124,6 +124,8 @@ impl fmt::Display for Fault {
 
 /// A request on its way.
 pub(crate) struct Inquiry {
+    context: Arc<ContextCore>,
+    request: Vec<Message>,
     socket: Arc<Core>,
     waiter: u64,
 }
@@ -138,11 +140,6 @@ impl Inquiry {
             Some(SocketType::Rep | SocketType::Router) => {}
             _ => return Err(Fault::NoHandler),
         }
-        let options = Options { sndhwm: 0, rcvhwm: 0, linger: 0, ..Options::default() };
-        let kind = SocketType::Dealer;
-        let socket = Core::new(context.clone(), kind, pattern::new(kind), options);
-        let inquiry = Inquiry { socket, waiter: 0 };
-        let connected = context.inproc().connect(&inquiry.socket, HANDLER);
         let Request { domain, address, routing_id, mechanism, credentials } = request;
         let head: [&[u8]; 7] = [
             b"",
@@ -154,13 +151,31 @@ impl Inquiry {
             mechanism,
         ];
         let credentials = credentials.iter().map(Vec::as_slice);
-        let mut parts = collect_parts(head.into_iter().chain(credentials));
-        connected.and_then(|()| inquiry.socket.try_send(&mut parts)).map_err(|_| Fault::Gone)?;
-        Ok(inquiry)
+        let request = collect_parts(head.into_iter().chain(credentials));
+        let socket = ask(context, &request)?;
+        Ok(Inquiry { context: context.clone(), request, socket, waiter: 0 })
     }
 
-    /// What the handler has answered; `None` while it has not. `waker` is woken then.
+    /// What the handler has answered; `None` while it has not. `waker` is woken then. If the handler
+    /// goes without an answer, the next one is asked, whenever that comes.
     pub(crate) fn answer(&mut self, waker: &Waker) -> Option<Result<Answer, Fault>> {
+        let mut answer = self.receive(waker);
+        if let Some(Err(Fault::Gone)) = answer {
+            // It may have been on its way out.
+            let again = || ask(&self.context, &self.request);
+            match again().or_else(|_| again()) {
+                Ok(socket) => {
+                    std::mem::replace(&mut self.socket, socket).close();
+                    self.waiter = 0;
+                }
+                Err(fault) => return Some(Err(fault)),
+            }
+            answer = self.receive(waker);
+        }
+        answer
+    }
+
+    fn receive(&mut self, waker: &Waker) -> Option<Result<Answer, Fault>> {
         let waiter = &mut self.waiter;
         let received = self.socket.retry_after_resume(|state| {
             let received = state.recv_multipart();
@@ -175,6 +190,22 @@ impl Inquiry {
             received.map(|parts| Some(parse(&parts)))
         });
         received.unwrap_or(Some(Err(Fault::Gone)))
+    }
+}
+
+/// Sends a request to whoever has the handler's name, or will have it.
+fn ask(context: &Arc<ContextCore>, request: &[Message]) -> Result<Arc<Core>, Fault> {
+    let options = Options { sndhwm: 0, rcvhwm: 0, linger: 0, ..Options::default() };
+    let kind = SocketType::Dealer;
+    let socket = Core::new(context.clone(), kind, pattern::new(kind), options);
+    let connected = context.inproc().connect(&socket, HANDLER);
+    let mut request = request.to_vec();
+    match connected.and_then(|()| socket.try_send(&mut request)) {
+        Ok(()) => Ok(socket),
+        Err(_) => {
+            socket.close();
+            Err(Fault::Gone)
+        }
     }
 }
 

@@ -138,22 +138,29 @@ impl Inproc {
             }))
         })?;
         let Some(far) = far else { return Ok(()) };
-        let bound = {
-            let mut names = self.names.lock();
-            match names.bound.get(name).and_then(Weak::upgrade) {
-                Some(bound) => Some((bound, far)),
-                None => {
+        // Who is being closed will give the name away, and waits for nobody any more.
+        let mut closed: Option<Arc<Core>> = None;
+        loop {
+            let bound = {
+                let mut names = self.names.lock();
+                let bound = names.bound.get(name).and_then(Weak::upgrade);
+                let is_open = |bound: &Arc<Core>| {
+                    closed.as_ref().is_none_or(|closed| !Arc::ptr_eq(closed, bound))
+                };
+                let Some(bound) = bound.filter(is_open) else {
                     let route = Route::new(&far.endpoint, false);
                     names.unbound.entry(name.to_owned()).or_default().push(far);
                     core.hub.emit(&route, None, || EventKind::ConnectDelayed);
-                    None
-                }
+                    return Ok(());
+                };
+                bound
+            };
+            if !bound.is_closed() {
+                join(&bound, far);
+                return Ok(());
             }
-        };
-        if let Some((bound, far)) = bound {
-            join(&bound, far);
+            closed = Some(bound);
         }
-        Ok(())
     }
 }
 
