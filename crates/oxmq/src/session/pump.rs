@@ -124,7 +124,21 @@ impl Session {
         if work.reads() {
             self.read(inner)?;
         }
-        self.write(inner, garbage)
+        let written = self.write(inner, garbage);
+        if let Err(Failure::System(_)) = written {
+            self.hear_last_words(inner)?;
+        }
+        written
+    }
+
+    /// The peer takes nothing any more. What it had sent before that is still to be read: why it has
+    /// refused this end, or messages.
+    #[cold]
+    fn hear_last_words(self: &Arc<Self>, inner: &mut Inner) -> Result<(), Failure> {
+        match self.read(inner) {
+            Err(failure @ Failure::Protocol(_)) => Err(failure),
+            _ => Ok(()),
+        }
     }
 
     // In.
