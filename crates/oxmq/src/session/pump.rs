@@ -475,9 +475,9 @@ impl Session {
 
     // The end.
 
-    /// Reads and forgets until the peer ends the stream.
+    /// Reads and forgets until the peer ends the stream, as much at a time as of any other.
     fn drain(inner: &mut Inner) -> Result<(), Failure> {
-        loop {
+        for _ in 0..READS_MAX {
             inner.received.clear();
             match inner.read_some() {
                 Ok(0) => return Err(Failure::EndOfStream),
@@ -486,6 +486,7 @@ impl Session {
                 Err(error) => return Err(Failure::System(error)),
             }
         }
+        Ok(())
     }
 }
 
