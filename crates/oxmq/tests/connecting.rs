@@ -75,6 +75,47 @@ fn an_endpoint_is_free_once_its_socket_is_closed() {
     }
 }
 
+/// However an ipc endpoint ends, what another has put at its path by then is not removed.
+#[test]
+fn a_listener_that_ends_leaves_the_files_of_others() {
+    let ends: [fn(&Context, Pull, &str); 3] = [
+        |_, pull, bound| pull.unbind(bound).unwrap(),
+        |_, pull, _| pull.close(),
+        |context, pull, _| {
+            drop(pull);
+            context.term().unwrap();
+        },
+    ];
+    let path = std::env::temp_dir().join(fresh_name());
+    let endpoint = format!("ipc://{}", path.display());
+    for end in ends {
+        let context = Context::new();
+        let pull = Pull::new(&context).unwrap();
+        let events = pull.monitor();
+        let bound = pull.bind(&endpoint).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        end(&context, pull, &bound);
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+        assert_eq!(events.recv_timeout(LONG).unwrap().kind, EventKind::Listening);
+        assert_eq!(events.recv_timeout(LONG).unwrap().kind, EventKind::Closed);
+        std::fs::remove_file(&path).unwrap();
+    }
+    // Nor another's endpoint there, which goes on.
+    let context = Context::new();
+    let [first, second] = [(); 2].map(|()| Pull::new(&context).unwrap());
+    first.bind(&endpoint).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    second.bind(&endpoint).unwrap();
+    first.close();
+    let push = Push::new(&context).unwrap();
+    push.connect(&endpoint).unwrap();
+    push.send("reaches the second").unwrap();
+    assert_eq!(&second.recv_timeout(LONG).unwrap()[..], b"reaches the second");
+    second.close();
+    assert!(!path.exists());
+}
+
 /// Set at the end, however the test ends.
 struct Ends<'a>(&'a AtomicBool);
 

@@ -211,6 +211,11 @@ fn child() {
         socket.close();
         assert_eq!(thread.join().unwrap(), Err(RecvError::Closed));
     }
+    for endpoint in busy.iter().map(|(_, pull, ..)| pull.get(option::LAST_ENDPOINT)) {
+        if let Some(path) = endpoint.strip_prefix("ipc://") {
+            assert!(std::path::Path::new(path).exists(), "a child has removed it");
+        }
+    }
     stop.store(true, Ordering::Relaxed);
     let mut messages = own_number * 3;
     for (push, pull, sending, receiving) in busy {

@@ -12,7 +12,7 @@ use crate::connection::Route;
 use crate::monitor::{EventKind, Hub, Reason};
 use crate::session::{Session, Settings};
 use crate::socket::core::Core;
-use crate::sys::{self, Fd, Instant, Interest, SockAddr};
+use crate::sys::{self, Fd, Instant, Interest, Listening, SockAddr, SocketFile};
 use crate::transport::filter;
 
 /// Connections accepted before others have their turn.
@@ -37,6 +37,7 @@ pub(crate) struct Listener {
     /// for no more than that.
     fd: Mutex<Option<Fd>>,
     address: SockAddr,
+    file: Option<SocketFile>,
     route: Route,
     core: Weak<Core>,
     hub: Arc<Hub>,
@@ -122,17 +123,17 @@ impl Listener {
     /// A listener at `endpoint`, which is said to those who monitor the socket.
     pub(crate) fn new(
         core: &Arc<Core>,
-        fd: Fd,
-        address: SockAddr,
+        listening: Listening,
         endpoint: &str,
         options: Arc<Settings>,
     ) -> Listener {
+        let Listening { fd, addr: address, file } = listening;
         let route = Route::new(&Arc::from(endpoint), true);
         let hub = core.hub.clone();
         hub.source_started();
         hub.emit(&route, Some(fd.raw()), || EventKind::Listening);
         let core = Arc::downgrade(core);
-        Listener { fd: Mutex::new(Some(fd)), address, route, core, hub, options }
+        Listener { fd: Mutex::new(Some(fd)), address, file, route, core, hub, options }
     }
 
     /// `None`: it is closed.
@@ -143,12 +144,8 @@ impl Listener {
     /// Frees the address, whoever else holds the listener.
     fn close(&self) {
         let Some(fd) = self.fd.lock().take() else { return };
-        // The file first: once nobody listens another may take it over.
-        let unlinked = match &self.address {
-            // One that was handed in (USE_FD) is the caller's, path and all.
-            SockAddr::Ipc(path) if self.options.use_fd == -1 => sys::unlink_ipc(path),
-            SockAddr::Ipc(_) | SockAddr::Tcp(_) => Ok(()),
-        };
+        // The file first: once nobody listens another may take it over, and its inode be used again.
+        let unlinked = self.file.as_ref().map_or(Ok(()), SocketFile::remove);
         let descriptor = fd.raw();
         drop(fd);
         self.hub.emit(&self.route, Some(descriptor), || match &unlinked {

@@ -120,10 +120,10 @@ impl Socket {
             _ => BindError::System { endpoint: endpoint.into(), source },
         };
         let io = self.core.context.least_loaded(options.affinity).map_err(failed)?;
-        let (fd, address) = transport::listen(parsed, &options).map_err(failed)?;
-        let actual = address.to_string();
+        let listening = transport::listen(parsed, &options).map_err(failed)?;
+        let actual = listening.addr.to_string();
         let id = ListenerId::new();
-        let listener = Listener::new(&self.core, fd, address, &actual, options);
+        let listener = Listener::new(&self.core, listening, &actual, options);
         // First this: who is accepted must find the endpoint bound.
         let bound = self.add_endpoint(actual, Attached::Listener(io.clone(), id))?;
         let listening = io.listen(id, listener).map_err(failed);

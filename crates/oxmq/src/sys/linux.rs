@@ -1,6 +1,6 @@
 //! The real face of [`super`]: Linux, through `libc`.
 
-use super::{EVENTS_MAX, Event, Interest, IpcAddr, PollFd, RawFd, SockAddr};
+use super::{EVENTS_MAX, Event, Interest, IpcAddr, Listening, PollFd, RawFd, SockAddr};
 use std::ffi::OsStr;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -9,7 +9,7 @@ use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -176,8 +176,8 @@ pub(crate) fn pause(tries: u32) {
 ///
 /// A path at which a socket was left behind, with nobody listening, is taken over. (Two processes
 /// that do so at the same moment may both believe that they own it; the system offers no better.)
-/// Whoever closes a listener on a path calls [`unlink_ipc`]. `prepare` gets the descriptor before it
-/// is bound.
+/// Whoever closes a listener on a path removes its file before. `prepare` gets the descriptor before
+/// it is bound.
 ///
 /// # Errors
 /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied`, and the system's others.
@@ -185,7 +185,7 @@ pub(crate) fn listen(
     addr: &SockAddr,
     backlog: i32,
     prepare: impl FnOnce(&Fd) -> io::Result<()>,
-) -> io::Result<(Fd, SockAddr)> {
+) -> io::Result<Listening> {
     match addr {
         SockAddr::Tcp(tcp) => {
             let fd = stream_socket(family_of(tcp))?;
@@ -198,43 +198,64 @@ pub(crate) fn listen(
             bind(&fd, &RawAddr::tcp(tcp))?;
             start_listening(&fd, backlog)?;
             let actual = local_addr(&fd)?.to_tcp().ok_or(io::ErrorKind::Unsupported)?;
-            Ok((fd, SockAddr::Tcp(actual)))
+            Ok(Listening { fd, addr: SockAddr::Tcp(actual), file: None })
         }
         SockAddr::Ipc(IpcAddr::Any) => {
             let ipc = new_ipc_path()?;
             let fd = stream_socket(libc::AF_UNIX)?;
             prepare(&fd)?;
             bind(&fd, &RawAddr::ipc(&ipc)?)?;
-            start_listening(&fd, backlog)?;
-            Ok((fd, SockAddr::Ipc(ipc)))
+            listen_at(fd, ipc, backlog)
         }
         SockAddr::Ipc(ipc) => {
             let fd = stream_socket(libc::AF_UNIX)?;
             prepare(&fd)?;
             let raw = RawAddr::ipc(ipc)?;
             match bind(&fd, &raw) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(ipc) => {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    let Some(stale) = find_stale(ipc) else { return Err(error) };
                     // If it stays, `bind` says so.
-                    let _ = unlink_ipc(ipc);
+                    let _ = stale.remove();
                     bind(&fd, &raw)?;
                 }
                 result => result?,
             }
-            start_listening(&fd, backlog)?;
-            Ok((fd, addr.clone()))
+            listen_at(fd, ipc.clone(), backlog)
         }
     }
 }
 
-/// Removes the socket file of a listener that is being closed. Abstract names need nothing.
-///
-/// # Errors
-/// The system's; that it is gone already is none.
-pub(crate) fn unlink_ipc(ipc: &IpcAddr) -> io::Result<()> {
-    let IpcAddr::Path(path) = ipc else { return Ok(()) };
-    match fs::remove_file(OsStr::from_bytes(path)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
+/// A socket file, known by what it is and not by its path, where another may lie by now. One that is
+/// bound keeps its inode from being used again.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: Box<[u8]>,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    /// The one at this path; none if that names nothing, or something else.
+    fn at(path: &[u8]) -> Option<SocketFile> {
+        let found = fs::symlink_metadata(OsStr::from_bytes(path)).ok()?;
+        let (device, inode) = (found.dev(), found.ino());
+        found.file_type().is_socket().then(|| SocketFile { path: path.into(), device, inode })
+    }
+
+    /// Removes it, if it is still what lies at its path. (The system has no call that does both: who
+    /// puts another in its place between the look and the removal loses that.)
+    ///
+    /// # Errors
+    /// The system's; that it is gone, or has been moved away or replaced, is none.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        let is_it = |found: &SocketFile| (found.device, found.inode) == (self.device, self.inode);
+        if SocketFile::at(&self.path).filter(is_it).is_none() {
+            return Ok(());
+        }
+        match fs::remove_file(OsStr::from_bytes(&self.path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 }
 
@@ -458,19 +479,29 @@ fn peer_addr(fd: &Fd) -> io::Result<RawAddr> {
     Ok(addr)
 }
 
-/// Whether `ipc` is a socket file that nobody listens on. A file of another kind is none, and
-/// stays: connect(2) refuses it just the same.
-fn is_stale(ipc: &IpcAddr) -> bool {
-    let IpcAddr::Path(path) = ipc else { return false };
-    let is_socket = fs::symlink_metadata(OsStr::from_bytes(path))
-        .is_ok_and(|metadata| metadata.file_type().is_socket());
-    if !is_socket {
-        return false;
-    }
-    let (Ok(probe), Ok(raw)) = (stream_socket(libc::AF_UNIX), RawAddr::ipc(ipc)) else {
-        return false;
+/// Begins to listen at a name just bound. Nobody can have known of the file yet, so that it is the
+/// socket's own, unless who may write to its directory has been quicker than this call.
+fn listen_at(fd: Fd, ipc: IpcAddr, backlog: i32) -> io::Result<Listening> {
+    let file = match &ipc {
+        IpcAddr::Path(path) => SocketFile::at(path),
+        IpcAddr::Abstract(_) | IpcAddr::Any => None,
     };
-    connect_raw(&probe, &raw).is_err_and(|error| error.raw_os_error() == Some(libc::ECONNREFUSED))
+    if let Err(error) = start_listening(&fd, backlog) {
+        // It was made for nothing; why there is none is said.
+        let _ = file.map(|file| file.remove());
+        return Err(error);
+    }
+    Ok(Listening { fd, addr: SockAddr::Ipc(ipc), file })
+}
+
+/// The socket file at `ipc`, if nobody listens on it. A file of another kind is none, and stays:
+/// connect(2) refuses it just the same.
+fn find_stale(ipc: &IpcAddr) -> Option<SocketFile> {
+    let IpcAddr::Path(path) = ipc else { return None };
+    let file = SocketFile::at(path)?;
+    let (probe, raw) = (stream_socket(libc::AF_UNIX).ok()?, RawAddr::ipc(ipc).ok()?);
+    let refused = connect_raw(&probe, &raw).err()?.raw_os_error() == Some(libc::ECONNREFUSED);
+    refused.then_some(file)
 }
 
 /// A path that names nothing yet. Should somebody take it before we do, `bind` fails.

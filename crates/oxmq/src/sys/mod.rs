@@ -56,12 +56,12 @@ pub mod sim;
 use sim as face;
 
 pub(crate) use face::{
-    Epoll, EventFd, Events, Fd, IoThread, SignalMask, TimerFd, accept, adopt_listener,
+    Epoll, EventFd, Events, Fd, IoThread, SignalMask, SocketFile, TimerFd, accept, adopt_listener,
     bind_to_device, connect, cpu_count, fill_random, fork_generation, has_membarrier,
     in_forked_children, interface_address, is_connected, is_self_connected, listen, local_address,
     membarrier, pause, peer_credentials, poll, random_u64, read, remote_address, set_buffers,
     set_busy_poll, set_keepalive, set_priority, set_retransmit_timeout, set_type_of_service,
-    shutdown_write, socket_error, spawn_io, unlink_ipc, write,
+    shutdown_write, socket_error, spawn_io, write,
 };
 
 /// A moment on the monotonic clock, in nanoseconds since an arbitrary origin.
@@ -125,6 +125,16 @@ impl fmt::Display for SockAddr {
             SockAddr::Ipc(addr) => write!(f, "ipc://{addr}"),
         }
     }
+}
+
+/// A descriptor that listens.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) fd: Fd,
+    /// Where it listens.
+    pub(crate) addr: SockAddr,
+    /// The socket file that was made for it, which outlives it.
+    pub(crate) file: Option<SocketFile>,
 }
 
 /// A Unix-domain address. Its `Display` is what follows `ipc://`.

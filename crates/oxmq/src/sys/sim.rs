@@ -10,7 +10,8 @@
 //! thread id is looked at. [`trace_hash`] sums an execution up.
 
 use super::{
-    Credentials, EVENTS_MAX, Event, Interest, IpcAddr, PollFd, RawFd, Scheduling, SockAddr,
+    Credentials, EVENTS_MAX, Event, Interest, IpcAddr, Listening, PollFd, RawFd, Scheduling,
+    SockAddr,
 };
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -105,16 +106,30 @@ pub(crate) fn listen(
     addr: &SockAddr,
     backlog: i32,
     prepare: impl FnOnce(&Fd) -> io::Result<()>,
-) -> io::Result<(Fd, SockAddr)> {
-    let (fd, actual) = with(|world| world.listen(addr, backlog))?;
+) -> io::Result<Listening> {
+    let (fd, addr, id) = with(|world| world.listen(addr, backlog))?;
     let fd = Fd(fd);
-    prepare(&fd).map(|()| (fd, actual))
+    prepare(&fd)?;
+    let file = match &addr {
+        SockAddr::Ipc(ipc @ IpcAddr::Path(_)) => Some(SocketFile { ipc: ipc.clone(), id }),
+        SockAddr::Ipc(_) | SockAddr::Tcp(_) => None,
+    };
+    Ok(Listening { fd, addr, file })
 }
 
 /// See the real face.
-pub(crate) fn unlink_ipc(ipc: &IpcAddr) -> io::Result<()> {
-    with(|world| world.unlink(ipc));
-    Ok(())
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    ipc: IpcAddr,
+    id: net::ListenerId,
+}
+
+impl SocketFile {
+    /// See the real face.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        with(|world| world.unlink(&self.ipc, self.id));
+        Ok(())
+    }
 }
 
 /// See the real face.
@@ -192,7 +207,7 @@ pub(crate) fn bind_to_device(_: &Fd, _device: &str) -> io::Result<()> {
 }
 
 /// Nobody hands descriptors in.
-pub(crate) fn adopt_listener(_: RawFd) -> io::Result<(Fd, SockAddr)> {
+pub(crate) fn adopt_listener(_: RawFd) -> io::Result<Listening> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::endpoint::{Endpoint, Host, TcpEndpoint, resolve};
 use crate::option::Options;
-use crate::sys::{self, Fd, SockAddr};
+use crate::sys::{self, Fd, Listening, SockAddr};
 
 /// The addresses to connect to, the first to try last; `None` for a name that the system has to
 /// look up, which may take long.
@@ -61,7 +61,7 @@ pub(crate) fn source(
 
 /// Listens at the first of an endpoint's addresses that lets itself be bound, or on the descriptor of
 /// USE_FD, and says where that is.
-pub(crate) fn listen(endpoint: &Endpoint, options: &Options) -> io::Result<(Fd, SockAddr)> {
+pub(crate) fn listen(endpoint: &Endpoint, options: &Options) -> io::Result<Listening> {
     if options.use_fd != -1 {
         return sys::adopt_listener(options.use_fd);
     }

@@ -9,7 +9,14 @@ use std::time::Instant as StdInstant;
 
 /// With nothing to prepare.
 fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)> {
-    super::listen(addr, backlog, |_| Ok(()))
+    super::listen(addr, backlog, |_| Ok(())).map(|listening| (listening.fd, listening.addr))
+}
+
+/// Removes the file of an address, whatever it is.
+fn unlink(ipc: &IpcAddr) {
+    if let IpcAddr::Path(path) = ipc {
+        fs::remove_file(OsStr::from_bytes(path)).unwrap();
+    }
 }
 
 /// As [`listen`], from anywhere.
@@ -56,7 +63,7 @@ fn pair(addr: &SockAddr) -> (Fd, Fd) {
     wait_for(client.raw(), Interest::WRITE);
     socket_error(&client).unwrap();
     if let SockAddr::Ipc(ipc) = &actual {
-        unlink_ipc(ipc).unwrap();
+        unlink(ipc);
     }
     (client, server)
 }
@@ -94,7 +101,7 @@ fn descriptors_do_not_block_nor_survive_exec() {
         let (client, server) = pair(addr);
         let (listener, actual) = listen(addr, 8).unwrap();
         if let SockAddr::Ipc(ipc) = &actual {
-            unlink_ipc(ipc).unwrap();
+            unlink(ipc);
         }
         let (epoll, event, timer) =
             (Epoll::new().unwrap(), EventFd::new().unwrap(), TimerFd::new().unwrap());
@@ -201,7 +208,7 @@ fn a_full_queue_refuses_over_ipc() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     drop(listener);
     let SockAddr::Ipc(path) = &actual else { panic!() };
-    unlink_ipc(path).unwrap();
+    unlink(path);
 }
 
 #[test]
@@ -210,7 +217,7 @@ fn nothing_to_accept() {
         let (listener, actual) = listen(addr, 8).unwrap();
         assert_eq!(accept(&listener).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         if let SockAddr::Ipc(ipc) = &actual {
-            unlink_ipc(ipc).unwrap();
+            unlink(ipc);
         }
     });
 }
@@ -221,7 +228,7 @@ fn an_address_in_use() {
         let (_listener, actual) = listen(addr, 8).unwrap();
         assert_eq!(listen(&actual, 8).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         if let SockAddr::Ipc(ipc) = &actual {
-            unlink_ipc(ipc).unwrap();
+            unlink(ipc);
         }
     });
     let name = ipc(&format!("@oxmq-{:x}", random_u64()));
@@ -235,12 +242,50 @@ fn a_stale_socket_file_is_taken_over_another_file_is_not() {
     let addr = SockAddr::Ipc(path.clone());
     drop(listen(&addr, 8).unwrap());
     let (_listener, _) = listen(&addr, 8).unwrap();
-    unlink_ipc(&path).unwrap();
+    unlink(&path);
 
     fs::write(path.to_string(), "precious").unwrap();
     assert_eq!(listen(&addr, 8).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     assert_eq!(fs::read(path.to_string()).unwrap(), b"precious");
-    unlink_ipc(&path).unwrap();
+    unlink(&path);
+}
+
+#[test]
+fn a_listener_removes_no_file_but_its_own() {
+    let path = new_ipc_path().unwrap();
+    let (addr, at) = (SockAddr::Ipc(path.clone()), path.to_string());
+    let aside = format!("{at}-aside");
+    let listen = || super::listen(&addr, 8, |_| Ok(())).unwrap();
+    let own_file = |listening: &Listening| listening.file.as_ref().unwrap().remove().unwrap();
+    // Its own goes, and that it is gone is no error.
+    let first = listen();
+    own_file(&first);
+    assert!(!fs::exists(&at).unwrap());
+    own_file(&first);
+    // Another's file that lies there now stays; its inode cannot be the listener's own, which is held.
+    fs::write(&at, "precious").unwrap();
+    own_file(&first);
+    assert_eq!(fs::read(&at).unwrap(), b"precious");
+    unlink(&path);
+    let second = listen();
+    own_file(&first);
+    // Moved away, it is found no more, nor is what came instead taken for it.
+    fs::rename(&at, &aside).unwrap();
+    own_file(&second);
+    let third = listen();
+    own_file(&second);
+    assert!(fs::exists(&at).unwrap() && fs::exists(&aside).unwrap());
+    own_file(&third);
+    assert!(!fs::exists(&at).unwrap());
+    // One that was left behind is taken over with a file of the listener's own.
+    fs::rename(&aside, &at).unwrap();
+    drop(second);
+    let taken_over = listen();
+    own_file(&taken_over);
+    assert!(!fs::exists(&at).unwrap());
+    let name = ipc(&format!("@oxmq-{:x}", random_u64()));
+    assert!(super::listen(&name, 8, |_| Ok(())).unwrap().file.is_none());
+    assert!(super::listen(&tcp("127.0.0.1:0"), 8, |_| Ok(())).unwrap().file.is_none());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the options of a socket say about its descriptors.
 
 use super::{Fd, RawFd, check, local_addr, set_flag, set_int};
-use crate::sys::{Credentials, SockAddr};
+use crate::sys::{Credentials, Listening};
 use std::ffi::CStr;
 use std::io;
 use std::mem;
@@ -75,11 +75,11 @@ pub(crate) fn bind_to_device(fd: &Fd, device: &str) -> io::Result<()> {
 }
 
 /// A copy of a descriptor that listens already, and where it listens. The copy shares its mode,
-/// which becomes non-blocking.
+/// which becomes non-blocking. A path at which it listens is its owner's.
 ///
 /// # Errors
 /// It is none that listens for streams, or of a kind not supported.
-pub(crate) fn adopt_listener(raw: RawFd) -> io::Result<(Fd, SockAddr)> {
+pub(crate) fn adopt_listener(raw: RawFd) -> io::Result<Listening> {
     // SAFETY: touches no memory of ours; makes a descriptor that nobody else knows of.
     let fd = Fd::from_call(unsafe { libc::fcntl(raw, libc::F_DUPFD_CLOEXEC, 0) })?;
     let listens = int_option(&fd, libc::SO_ACCEPTCONN)? != 0;
@@ -92,7 +92,7 @@ pub(crate) fn adopt_listener(raw: RawFd) -> io::Result<(Fd, SockAddr)> {
     // SAFETY: as above.
     check(unsafe { libc::fcntl(fd.raw(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
     let addr = local_addr(&fd)?.to_stream().ok_or(io::ErrorKind::Unsupported)?;
-    Ok((fd, addr))
+    Ok(Listening { fd, addr, file: None })
 }
 
 /// Who is at the other end of a Unix-domain connection, as of when it was made.

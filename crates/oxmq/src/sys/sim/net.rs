@@ -345,8 +345,9 @@ impl Net {
         }
     }
 
-    pub(super) fn unlink(&mut self, ipc: &IpcAddr) {
-        if let IpcAddr::Path(_) = ipc {
+    /// Removes the file of this listener, unless it is another's by now.
+    pub(super) fn unlink(&mut self, ipc: &IpcAddr, id: ListenerId) {
+        if self.names.get(ipc) == Some(&id) {
             self.names.remove(ipc);
         }
     }

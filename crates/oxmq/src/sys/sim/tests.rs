@@ -5,7 +5,7 @@ use super::*;
 
 /// With nothing to prepare.
 fn listen(addr: &SockAddr, backlog: i32) -> io::Result<(Fd, SockAddr)> {
-    super::listen(addr, backlog, |_| Ok(()))
+    super::listen(addr, backlog, |_| Ok(())).map(|listening| (listening.fd, listening.addr))
 }
 
 /// As [`listen`], from anywhere.
@@ -128,9 +128,13 @@ fn refused_and_in_use() {
     assert_eq!(ipc_names(), ["/a"]);
     later(1);
     assert_eq!(get(&waiting.0).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    let (_listener, _) = listen(&addr, 1).unwrap();
-    let SockAddr::Ipc(path) = &addr else { panic!() };
-    unlink_ipc(path).unwrap();
+    let first = super::listen(&addr, 1, |_| Ok(())).unwrap();
+    let file = first.file.unwrap();
+    drop(first.fd);
+    let second = super::listen(&addr, 1, |_| Ok(())).unwrap();
+    file.remove().unwrap();
+    assert_eq!(ipc_names(), ["/a"], "it is another's by now");
+    second.file.unwrap().remove().unwrap();
     assert_eq!(ipc_names(), [""; 0]);
 
     let (_all, actual) = listen(&tcp("0.0.0.0:80"), 1).unwrap();

@@ -259,19 +259,19 @@ impl World {
         &mut self,
         addr: &SockAddr,
         backlog: i32,
-    ) -> io::Result<(RawFd, SockAddr)> {
+    ) -> io::Result<(RawFd, SockAddr, ListenerId)> {
         self.begin_call();
         let result = self.check_descriptors_left().and_then(|()| {
             let (id, actual) = self.net.listen(self.node, addr, backlog)?;
-            Ok((self.open(Object::Listener(id)), actual))
+            Ok((self.open(Object::Listener(id)), actual, id))
         });
-        self.log_result("listen", 0, result.as_ref().map(|(fd, _)| *fd as usize));
+        self.log_result("listen", 0, result.as_ref().map(|(fd, ..)| *fd as usize));
         result
     }
 
-    pub(super) fn unlink(&mut self, ipc: &IpcAddr) {
+    pub(super) fn unlink(&mut self, ipc: &IpcAddr, id: ListenerId) {
         self.begin_call();
-        self.net.unlink(ipc);
+        self.net.unlink(ipc, id);
     }
 
     pub(super) fn accept(&mut self, fd: RawFd) -> io::Result<RawFd> {
