@@ -10,6 +10,7 @@
 //!
 //! An accepted session begins at `Handshake`, and ends where another would go `Offline`.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -580,14 +581,15 @@ fn is_over(deadline: Instant) -> bool {
 }
 
 /// Those of a peer's properties that its application gave it. What is known of the peer already is
-/// not its own to say.
+/// not its own to say. It may send thousands: each is compared with few.
 fn application_properties(
     metadata: Vec<(Vec<u8>, Vec<u8>)>,
     properties: &mut Vec<(String, Vec<u8>)>,
 ) {
+    let mut known: BTreeSet<String> = properties.iter().map(|(name, _)| name.clone()).collect();
     // Not collected in place, which would keep the room of those that are left out.
     for (name, value) in as_text(metadata) {
-        if name.starts_with("X-") && properties.iter().all(|(known, _)| *known != name) {
+        if name.starts_with("X-") && known.insert(name.clone()) {
             properties.push((name, value));
         }
     }
