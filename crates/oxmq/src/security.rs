@@ -19,8 +19,10 @@
 //! the [`ZAP_DOMAIN`], the peer's address, the server's ROUTING_ID, the mechanism, and what the peer
 //! claims or has shown: with PLAIN its name and password, with CURVE its public key of 32 bytes. A reply
 //! has six: the version, the number, a status of three digits, a text for people, the user's name, and
-//! metadata. Status 200 lets the peer in. 400 and 500 are told to it, and it gives the endpoint up; 300
-//! is not, the connection ends, and it tries again after RECONNECT_IVL. The user's name is then in
+//! metadata. Status 200 lets the peer in. 400 and 500 are told to it: a
+//! client of PLAIN or CURVE gives the endpoint up, one of NULL, which has shown nothing that could be
+//! refused, tries again after RECONNECT_IVL. 300 is not told, the connection ends, and all try again. The
+//! user's name is then in
 //! [`Peer::user_id`](crate::Peer::user_id).
 //!
 //! Without a handler PLAIN lets nobody in, and CURVE everybody who knows the server's key, unless

@@ -209,22 +209,6 @@ fn a_failed_handshake_ends_the_attempts_if_told_to() {
     }
 }
 
-/// With an ERROR. Whoever breaks the protocol is tried again, as above.
-#[test]
-fn a_peer_that_refuses_is_not_tried_again() {
-    for endpoint in endpoints() {
-        let (listener, endpoint) = RawListener::bind(&endpoint);
-        let context = Context::new();
-        let push = push_to(&context, &endpoint, |push| push.set(option::RECONNECT_IVL, 1).unwrap());
-        push.send("lost").unwrap();
-        let mut peer = listener.accept();
-        peer.send(&raw::GREETING_3_0);
-        peer.send(&raw::frame(4, b"\x05ERROR\x03400"));
-        wait_until_given_up(push.as_ref(), &endpoint);
-        assert_eq!(push.statistics().dropped.of(DropReason::Disconnected), 1);
-    }
-}
-
 #[test]
 fn a_connection_comes_from_where_it_is_told_to() {
     let context = Context::new();

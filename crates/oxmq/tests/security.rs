@@ -15,10 +15,10 @@ use oxmq::option::{
     PLAIN_SERVER, PLAIN_USERNAME, RECONNECT_IVL, ROUTING_ID, ZAP_DOMAIN, ZAP_ENFORCE_DOMAIN,
 };
 use oxmq::security::KeyPair;
-use oxmq::{Context, Message, PollItem, Reply, Router, Socket, SocketType, z85};
+use oxmq::{Context, DropReason, Message, PollItem, Reply, Router, Socket, SocketType, z85};
 
 use support::libzmq::{self, LibContext, LibSocket};
-use support::raw::{self, RawPeer};
+use support::raw::{self, RawListener, RawPeer};
 use support::{LONG, body, endpoints};
 
 /// How long something is waited for that must not come.
@@ -156,6 +156,91 @@ fn be_curve_client(socket: &Socket, server: &KeyPair, own: &KeyPair) {
     socket.set(CURVE_SERVERKEY, server.public().to_vec()).unwrap();
     socket.set(CURVE_PUBLICKEY, own.public().to_vec()).unwrap();
     socket.set(CURVE_SECRETKEY, own.secret().to_vec()).unwrap();
+}
+
+/// Waits until the socket has given up what it was connected to.
+fn wait_until_given_up(socket: &Socket) {
+    while !socket.statistics().pipes.is_empty() {
+        thread::yield_now();
+    }
+}
+
+/// Anybody at a server's address can say ERROR. A client stays away for good only if it had shown what
+/// can be refused: to whoever answers with PLAIN, to none but the server that it means with CURVE.
+#[test]
+fn only_refused_credentials_keep_a_client_away() {
+    for mechanism in ["NULL", "PLAIN", "CURVE"] {
+        for endpoint in endpoints() {
+            let context = Context::new();
+            let push = socket(&context, SocketType::Push);
+            match mechanism {
+                "PLAIN" => push.set(PLAIN_USERNAME, b"ann".to_vec()).unwrap(),
+                "CURVE" => be_curve_client(&push, &keys(1), &keys(2)),
+                _ => {}
+            }
+            let monitor = push.monitor();
+            let (listener, endpoint) = RawListener::bind(&endpoint);
+            push.connect(&endpoint).unwrap();
+            push.send("for whom it is meant").unwrap();
+            let mut greeting = raw::GREETING_3_0;
+            greeting[12..32].fill(0);
+            greeting[12..12 + mechanism.len()].copy_from_slice(mechanism.as_bytes());
+            greeting[32] = u8::from(mechanism != "NULL");
+            let attempts = if mechanism == "PLAIN" { 1 } else { 3 };
+            for _ in 0..attempts {
+                let mut stranger = listener.accept();
+                stranger.send(&greeting);
+                stranger.send(&raw::frame(4, b"\x05ERROR\x03400"));
+                assert_eq!(refusal(&monitor), (Some(400), ReasonKind::RefusedByPeer));
+                if attempts > 1 {
+                    next(&monitor, "CONNECT_RETRIED");
+                }
+            }
+            let lost = || push.statistics().dropped.of(DropReason::Disconnected);
+            match mechanism {
+                "NULL" => {
+                    let mut peer = listener.accept();
+                    peer.shake_hands("PULL", "PUSH");
+                    peer.expect(&raw::message(&["for whom it is meant"]));
+                }
+                "CURVE" => assert_eq!((push.statistics().pipes.len(), lost()), (1, 0)),
+                _ => {
+                    wait_until_given_up(&push);
+                    assert_eq!(lost(), 1);
+                }
+            }
+        }
+    }
+}
+
+/// As above, of a server that is the one meant, and whose handler decides.
+#[test]
+fn refused_by_the_server_itself_a_client_stays_away_unless_it_has_shown_nothing() {
+    for mechanism in ["NULL", "PLAIN", "CURVE"] {
+        let context = Context::new();
+        let handler = Handler::start(&context, |_| says("400", "", b""));
+        let (push, pull) = pair(&context);
+        pull.set(ZAP_DOMAIN, "private".to_owned()).unwrap();
+        match mechanism {
+            "PLAIN" => {
+                pull.set(PLAIN_SERVER, true).unwrap();
+                push.set(PLAIN_USERNAME, b"ann".to_vec()).unwrap();
+            }
+            "CURVE" => {
+                be_curve_server(&pull, &keys(1));
+                be_curve_client(&push, &keys(1), &keys(2));
+            }
+            _ => {}
+        }
+        push.connect(&pull.bind("tcp://127.0.0.1:*").unwrap()).unwrap();
+        handler.request();
+        if mechanism == "NULL" {
+            handler.request();
+        } else {
+            wait_until_given_up(&push);
+            assert!(handler.requests.try_recv().is_err(), "{mechanism}: asked again");
+        }
+    }
 }
 
 // NULL.

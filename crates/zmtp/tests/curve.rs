@@ -354,6 +354,16 @@ fn the_server_decides_on_the_key_before_it_says_ready() {
     client.feed(&out);
     let refused = ProtocolError::RefusedByPeer { reason: b"400".to_vec() };
     assert_eq!(client.failure(), Some(&refused));
+    assert!(client.connection.has_shown_credentials());
+}
+
+#[test]
+fn who_has_not_proved_to_be_the_server_refuses_no_credentials() {
+    let mut client = client(1);
+    client.feed(&[&greeting(true)[..], b"\x04\x0A\x05ERROR\x03400"].concat());
+    let refused = ProtocolError::RefusedByPeer { reason: b"400".to_vec() };
+    assert_eq!(client.failure(), Some(&refused));
+    assert!(!client.connection.has_shown_credentials());
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn a_refused_peer_learns_why_and_nothing_else() {
     peer.feed(&out);
     let refused = ProtocolError::RefusedByPeer { reason: b"400".to_vec() };
     assert_eq!(peer.failure(), Some(&refused));
+    assert!(!peer.connection.has_shown_credentials());
 }
 
 #[test]

@@ -115,6 +115,7 @@ fn a_refused_client_learns_why() {
     client.feed(&out);
     let refused = ProtocolError::RefusedByPeer { reason: b"400".to_vec() };
     assert_eq!(client.failure(), Some(&refused));
+    assert!(client.connection.has_shown_credentials());
 }
 
 /// As libzmq 4.3 says it, and as it should.

@@ -39,7 +39,8 @@ pub enum ReasonKind {
     NoMorePeers,
     /// The peer's security mechanism is not this end's.
     Mechanism,
-    /// The peer refused this end, and said so; it is not connected to again.
+    /// The peer refused this end, and said so (ERROR). It is not connected to again if it had been shown
+    /// credentials.
     RefusedByPeer,
     /// The ZAP handler did not let the peer in, or could not be asked.
     Denied,

@@ -594,7 +594,7 @@ options! {
     /// waits for it is dropped.
     ///
     /// Default: 0, they go on for ever. With 1, a server that restarts is never found again. Whatever it
-    /// is, a peer that says in the handshake that it refuses this one (ERROR) is given up.
+    /// is, a peer that refuses the name and password, or the key, that it was shown (ERROR) is given up.
     RECONNECT_STOP = 109, reconnect_stop: I32(i32) = 0, Range::Int(0..=7);
 
     /// Which I/O threads may serve the connections made from here on, as a number: bit 0 stands for the

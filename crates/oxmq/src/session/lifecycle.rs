@@ -626,14 +626,19 @@ fn reconnect_delay(options: &Options, attempts: u32) -> Option<Duration> {
 }
 
 impl Inner {
-    /// RECONNECT_STOP, and ERROR: whether an attempt that so failed is the last one. Another address of
-    /// the same name is still tried.
+    /// RECONNECT_STOP, and refused credentials: whether an attempt that so failed is the last one. Another
+    /// address of the same name is still tried.
     pub(super) fn heed_reconnect_stop(&mut self, failure: &Failure, connected: bool) {
         let stop = self.options.reconnect_stop;
         self.gives_up = match failure {
             // "The peer SHALL treat an incoming ERROR command as fatal, and act by closing the connection,
-            // and not re-connecting using the same security credentials."
-            Failure::Protocol(ProtocolError::RefusedByPeer { .. }) => true,
+            // and not re-connecting using the same security credentials." Where none were shown, none were
+            // refused, and anybody at the address can say it.
+            Failure::Protocol(ProtocolError::RefusedByPeer { .. })
+                if self.zmtp.as_ref().is_some_and(|zmtp| zmtp.has_shown_credentials()) =>
+            {
+                true
+            }
             _ if connected => stop & STOP_HANDSHAKE_FAILED != 0,
             Failure::System(error) => {
                 // Over ipc there may not even be a path.

@@ -114,6 +114,14 @@ impl Connection {
         self.mechanism.as_ref().map(|mechanism| mechanism.name())
     }
 
+    /// Whether this end has shown the peer credentials in a handshake that is not over, so that a peer
+    /// that [refuses](ProtocolError::RefusedByPeer) it refuses these. Never with NULL, which has none; with
+    /// CURVE not before the peer has proved that it is the server: until then anybody at its address could
+    /// say ERROR.
+    pub fn has_shown_credentials(&self) -> bool {
+        self.mechanism.as_ref().is_some_and(|mechanism| mechanism.has_shown_credentials())
+    }
+
     /// Whether every frame of traffic is sealed, so that messages are sent with
     /// [`seal`](Self::seal); not known before [`is_ready`](Self::is_ready).
     pub fn seals(&self) -> bool {

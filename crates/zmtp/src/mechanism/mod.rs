@@ -72,6 +72,12 @@ pub trait Mechanism: fmt::Debug + Send {
         let _ = out;
     }
 
+    /// Whether this end has shown what the peer may refuse it for: its name and password with PLAIN; its
+    /// public key with CURVE, which it shows to none but the server that it means. Never with NULL.
+    fn has_shown_credentials(&self) -> bool {
+        false
+    }
+
     /// Whether the handshake is over, so that the peer's next frame is traffic.
     fn is_done(&self) -> bool;
 

@@ -98,6 +98,10 @@ impl Mechanism for PlainClient {
         }
     }
 
+    fn has_shown_credentials(&self) -> bool {
+        !matches!(self.state, Client::Start { .. })
+    }
+
     fn is_done(&self) -> bool {
         matches!(self.state, Client::Done)
     }

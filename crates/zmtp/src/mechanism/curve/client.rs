@@ -168,6 +168,10 @@ impl Mechanism for CurveClient {
         }
     }
 
+    fn has_shown_credentials(&self) -> bool {
+        matches!(self.state, State::ExpectReady(_) | State::Done(_))
+    }
+
     fn is_done(&self) -> bool {
         matches!(self.state, State::Done(_))
     }
