@@ -32,6 +32,48 @@ fn failure(socket: &Socket) -> String {
     socket.last_failure().unwrap()
 }
 
+// The peer's PINGs.
+
+fn ping(context: u64) -> Vec<u8> {
+    raw::frame(4, &[b"\x04PING\0\0", &context.to_be_bytes()[..]].concat())
+}
+
+fn pong(context: u64) -> Vec<u8> {
+    raw::frame(4, &[b"\x04PONG", &context.to_be_bytes()[..]].concat())
+}
+
+/// However many come at once, between messages and within them.
+#[test]
+fn a_peer_that_reads_gets_a_pong_for_each_ping() {
+    const PINGS: u64 = 9_000;
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let (pull, mut peer) = connected(&context, &endpoint, |pull| pull.set(RCVHWM, 0).unwrap());
+        let mut asking = peer.copy();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let parts = |at: u64| match at % 3 {
+                    0 => raw::frame(1, b"first part"),
+                    1 => raw::frame(0, &vec![7; 100 + at as usize % 10_000]),
+                    _ => Vec::new(),
+                };
+                for some in (0..PINGS).step_by(1000) {
+                    let all = some..some + 1000;
+                    asking.send(
+                        &all.flat_map(|at| [parts(at), ping(at)].concat()).collect::<Vec<_>>(),
+                    );
+                }
+            });
+            for at in 0..PINGS {
+                peer.expect(&pong(at));
+            }
+        });
+        for _ in 0..PINGS / 3 {
+            assert_eq!(pull.recv_multipart().unwrap().len(), 2);
+        }
+    }
+}
+
 // Our PINGs.
 
 #[test]

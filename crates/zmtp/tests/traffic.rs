@@ -109,6 +109,46 @@ fn commands_become_events() {
     assert_eq!(out, b"\x04\x06\x04PONGc");
 }
 
+/// A caller that sends them in time answers every PING; one that cannot keeps a bounded number, the
+/// oldest.
+#[test]
+fn pongs_that_wait_are_bounded() {
+    let driver = Driver::fed(&Config::new(SocketType::Pull), [opening(1, "PUSH").as_slice()]);
+    let mut connection = driver.connection;
+    assert!(!connection.has_pending() && !connection.has_pongs_enough());
+    let ping = |context: u16| {
+        let mut wire = Vec::new();
+        Command::Ping { ttl_ds: 0, context: &context.to_be_bytes() }.emit(&mut wire);
+        wire
+    };
+    let pongs = |count: u16| {
+        let mut wire = Vec::new();
+        for context in 0..count {
+            Command::Pong { context: &context.to_be_bytes() }.emit(&mut wire);
+        }
+        wire
+    };
+    let mut out = Vec::new();
+    for context in 0..1000 {
+        connection.decode(&ping(context)).unwrap();
+        assert!(connection.has_pending());
+    }
+    assert!(connection.has_pongs_enough());
+    connection.poll_transmit(&mut out);
+    assert!((1024..1050).contains(&out.len()), "{}", out.len());
+    assert_eq!(out, pongs((out.len() / 9) as u16));
+    assert!(!connection.has_pending());
+    out.clear();
+    for context in 0..1000 {
+        connection.decode(&ping(context)).unwrap();
+        if connection.has_pongs_enough() {
+            connection.poll_transmit(&mut out);
+        }
+    }
+    connection.poll_transmit(&mut out);
+    assert_eq!(out, pongs(1000));
+}
+
 #[test]
 fn a_command_may_stand_between_the_parts_of_a_message() {
     let stream = [&b"\x01\x01A"[..], b"\x04\x07\x04PING\0\0", b"\x00\x01B"].concat();

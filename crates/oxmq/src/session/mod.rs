@@ -112,7 +112,8 @@ pub(crate) struct Inner {
     out: Option<ArenaReader>,
     input: Option<SlotWriter<Message>>,
     conflation: Option<Box<Conflation>>,
-    /// Bytes outside the arena: handshake, PONGs, subscriptions; and how many of them are sent.
+    /// Bytes outside the arena: handshake, PONGs, subscriptions; and how many of them are sent. What a peer
+    /// makes this end say waits with the protocol, bounded, until these are sent.
     control: Vec<u8>,
     control_sent: usize,
     /// It carries bytes as they are: there is no `zmtp`.
@@ -153,6 +154,8 @@ pub(crate) struct Inner {
     /// The last body was longer than what is decoded from the buffer.
     reads_large: bool,
     discards_input: bool,
+    /// What the protocol has to say is to be written before more is decoded.
+    answers: bool,
     /// Messages discarded and not yet counted by the socket.
     unwanted: u64,
     /// What became of the messages sent, once it has ended.
@@ -360,6 +363,7 @@ impl Session {
                     reads_large: false,
                     raw,
                     discards_input: core.discards_input,
+                    answers: false,
                     unwanted: 0,
                     account: Account { taken: 0, left: 0 },
                     takes_subscriptions: core.takes_subscriptions,

@@ -1,6 +1,7 @@
 //! What every driver does: read, decode, and hand messages on; gather, and write.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -45,6 +46,8 @@ pub(super) enum Decoding {
     Full,
     /// Nothing of a peer is looked at before it is let in.
     Undecided,
+    /// What is written next answers what has been read; then it goes on.
+    Answering,
 }
 
 impl Session {
@@ -122,8 +125,20 @@ impl Session {
         garbage: &mut Vec<Message>,
     ) -> Result<(), Failure> {
         if work.reads() {
-            self.read(inner)?;
+            let mut reads = READS_MAX;
+            while self.read(inner, &mut reads)? == Decoding::Answering {
+                self.write_or_hear(inner, garbage)?;
+            }
         }
+        self.write_or_hear(inner, garbage)
+    }
+
+    #[inline]
+    fn write_or_hear(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        garbage: &mut Vec<Message>,
+    ) -> Result<(), Failure> {
         let written = self.write(inner, garbage);
         if let Err(Failure::System(_)) = written {
             self.hear_last_words(inner)?;
@@ -135,29 +150,42 @@ impl Session {
     /// refused this end, or messages.
     #[cold]
     fn hear_last_words(self: &Arc<Self>, inner: &mut Inner) -> Result<(), Failure> {
-        match self.read(inner) {
-            Err(failure @ Failure::Protocol(_)) => Err(failure),
-            _ => Ok(()),
+        let mut reads = READS_MAX;
+        loop {
+            match self.read(inner, &mut reads) {
+                Err(failure @ Failure::Protocol(_)) => return Err(failure),
+                // There is nobody to answer.
+                Ok(Decoding::Answering) => {}
+                _ => return Ok(()),
+            }
         }
     }
 
     // In.
 
-    fn read(self: &Arc<Self>, inner: &mut Inner) -> Result<(), Failure> {
-        for _ in 0..READS_MAX {
-            if self.is_full(inner)? {
-                return self.stop_reading(inner);
+    /// Reads and decodes, with so many `reads` left; `Answering`: is to be called again, after a write.
+    fn read(self: &Arc<Self>, inner: &mut Inner, reads: &mut usize) -> Result<Decoding, Failure> {
+        loop {
+            match self.decode_on(inner)? {
+                Decoding::Hungry => {}
+                Decoding::Answering => return Ok(Decoding::Answering),
+                full => {
+                    // Nothing more is read, and the epoll must not keep saying that there is something.
+                    self.watch(inner, Interest { read: false, write: inner.interest.write });
+                    return Ok(full);
+                }
             }
+            // The last read emptied the kernel's buffer if it was short.
+            if *reads == 0 {
+                break;
+            }
+            *reads -= 1;
             match inner.read_some() {
                 Ok(0) => return Err(Failure::EndOfStream),
                 Ok(read) => {
                     inner.heard = inner.heard.wrapping_add(1);
-                    if self.is_full(inner)? {
-                        return self.stop_reading(inner);
-                    }
-                    // A short read emptied the kernel's buffer.
                     if read < inner.last_room_bytes {
-                        break;
+                        *reads = 0;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -165,24 +193,19 @@ impl Session {
             }
         }
         self.watch(inner, Interest { read: true, write: inner.interest.write });
-        Ok(())
+        Ok(Decoding::Hungry)
     }
 
-    /// Decodes what has been read; whether no more is to be read then.
+    /// Decodes what has been read; `Hungry`: more is to be read.
     #[inline]
-    fn is_full(self: &Arc<Self>, inner: &mut Inner) -> Result<bool, Failure> {
+    fn decode_on(self: &Arc<Self>, inner: &mut Inner) -> Result<Decoding, Failure> {
         Ok(match self.decode(inner)? {
-            Decoding::Hungry => false,
-            Decoding::Full => true,
             // Reading tells whether the peer is still there.
-            Decoding::Undecided => inner.received.bytes().len() > UNDECIDED_BYTES_MAX,
+            Decoding::Undecided if inner.received.bytes().len() <= UNDECIDED_BYTES_MAX => {
+                Decoding::Hungry
+            }
+            decoding => decoding,
         })
-    }
-
-    /// When full, nothing more is read, and the epoll must not keep saying that there is something.
-    fn stop_reading(&self, inner: &mut Inner) -> Result<(), Failure> {
-        self.watch(inner, Interest { read: false, write: inner.interest.write });
-        Ok(())
     }
 
     /// Decodes what has been read, as far as the pipe has room, and publishes it at once.
@@ -244,6 +267,9 @@ impl Session {
                 }
                 let Some(large) = inner.large.take() else { continue };
                 self.take_large(inner, *large)?;
+                if mem::take(&mut inner.answers) {
+                    return Ok(Decoding::Answering);
+                }
                 continue;
             }
             inner.decode_short();
@@ -282,8 +308,16 @@ impl Session {
                 Decoded::Command { event, consumed } => {
                     inner.received.consume(consumed);
                     self.take_event(inner, event)?;
+                    if mem::take(&mut inner.answers) {
+                        return Ok(Decoding::Answering);
+                    }
                 }
-                Decoded::Sealed { .. } => self.open_next(inner, &mut opened)?,
+                Decoded::Sealed { .. } => {
+                    self.open_next(inner, &mut opened)?;
+                    if mem::take(&mut inner.answers) {
+                        return Ok(Decoding::Answering);
+                    }
+                }
             }
         }
     }
@@ -366,6 +400,9 @@ impl Session {
             // The PONG is among what `write` sends.
             Event::Ping { ttl_ds } => {
                 inner.take_ping(ttl_ds);
+                // A peer that reads gets them all; one that takes nothing for now, as many as may wait.
+                inner.answers = !inner.interest.write
+                    && inner.zmtp.as_ref().is_some_and(|zmtp| zmtp.has_pongs_enough());
                 Ok(())
             }
             Event::Pong(_) | Event::Error(_) | Event::Unknown(_) => Ok(()),
@@ -404,7 +441,7 @@ impl Session {
     ) -> Result<(), Failure> {
         self.gather_control(inner);
         for _ in 0..WRITES_MAX {
-            if inner.seals() {
+            if inner.seals() || inner.has_answers() {
                 self.gather_control(inner);
             }
             if inner.is_flushed() {
@@ -438,10 +475,14 @@ impl Session {
         Ok(())
     }
 
-    /// Collects what is sent outside the arena.
+    /// Collects what is sent outside the arena. PONGs stay with the protocol, which makes only so many,
+    /// until what was collected before them has left: else a peer that never reads could ask for any
+    /// number.
     fn gather_control(&self, inner: &mut Inner) {
         let Some(zmtp) = &mut inner.zmtp else { return };
-        zmtp.poll_transmit(&mut inner.control);
+        if inner.control_sent == inner.control.len() || !matches!(inner.phase, Phase::Traffic(_)) {
+            zmtp.poll_transmit(&mut inner.control);
+        }
         // To some peers subscriptions are messages, which go between others, not within one; and what
         // is sealed goes at once.
         let may = || {
@@ -514,6 +555,12 @@ impl Inner {
         }
     }
 
+    /// Whether something waits that the protocol has to say.
+    #[inline]
+    fn has_answers(&self) -> bool {
+        self.zmtp.as_ref().is_some_and(|zmtp| zmtp.has_pending())
+    }
+
     fn seals(&self) -> bool {
         self.transcoder.as_ref().is_some_and(|transcoder| transcoder.seals())
     }
@@ -533,6 +580,7 @@ impl Inner {
     /// Whether everything that was to be sent is.
     pub(super) fn is_flushed(&self) -> bool {
         self.control_sent == self.control.len()
+            && !self.has_answers()
             && (!matches!(self.phase, Phase::Traffic(_)) || !self.has_unsent())
     }
 
@@ -675,7 +723,7 @@ impl Inner {
             _ => {}
         }
         session.tell_failure(self, &failure);
-        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        let phase = mem::replace(&mut self.phase, Phase::Ended);
         self.phase = match phase.into_fd() {
             Some(fd) => {
                 session.group.forget(&fd);

@@ -179,6 +179,13 @@ impl RawPeer {
         RawPeer { stream: Box::new(stream) }
     }
 
+    /// The same connection, for another thread.
+    pub fn copy(&self) -> RawPeer {
+        // SAFETY: the descriptor is open; the copy is nobody else's.
+        let copy = unsafe { OwnedFd::from_raw_fd(libc::dup(self.stream.as_raw_fd())) };
+        RawPeer { stream: Box::new(std::fs::File::from(copy)) }
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }

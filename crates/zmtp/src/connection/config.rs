@@ -62,8 +62,9 @@ pub struct Limits {
     /// piece. Default 8192. A longer one may be collected by the caller while it arrives.
     pub inline_bytes_max: usize,
     /// PONGs waiting for [`poll_transmit`](super::Connection::poll_transmit), in bytes. Default
-    /// 1024, chosen arbitrarily. PINGs beyond it get no answer; a peer takes any traffic for a sign
-    /// of life.
+    /// 1024, chosen arbitrarily. PINGs beyond it get no answer: the PONGs that wait go out, the oldest
+    /// first, and a peer takes any traffic for a sign of life. The caller takes them off once those
+    /// before them are sent, so that a peer that never reads fills nothing.
     pub pong_bytes_max: usize,
 }
 

@@ -128,6 +128,19 @@ impl Connection {
         self.is_ready() && !self.is_transparent()
     }
 
+    /// Whether bytes wait for [`poll_transmit`](Self::poll_transmit).
+    #[inline]
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether as many PONGs wait for [`poll_transmit`](Self::poll_transmit) as may
+    /// ([`pong_bytes_max`](Limits::pong_bytes_max)): the next PING gets none. Who can have them sent
+    /// before `decode` goes on answers every PING.
+    pub fn has_pongs_enough(&self) -> bool {
+        self.is_ready() && self.pending.len() >= self.config.limits.pong_bytes_max
+    }
+
     /// Why the connection cannot go on, if so.
     pub fn failure(&self) -> Option<&ProtocolError> {
         match &self.state {
