@@ -9,6 +9,7 @@ mod device;
 mod manual;
 mod monitor;
 mod parts;
+mod progress;
 mod sockets;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -30,37 +31,37 @@ enum Command {
     Bench(bench::Args),
     /// PUSH: each line to one of the peers, in turn
     #[command(name = "push")]
-    Push(sockets::Args),
+    Push(sockets::Push),
     /// PULL: print the messages of all peers
     #[command(name = "pull")]
-    Pull(sockets::Args),
+    Pull(sockets::Pull),
     /// PUB: each line to every peer that subscribed to a prefix of it
     #[command(name = "pub")]
-    Pub(sockets::Args),
+    Pub(sockets::Pub),
     /// SUB: print the messages subscribed to
     #[command(name = "sub")]
-    Sub(sockets::Args),
+    Sub(sockets::Sub),
     /// REQ: send each line, print its reply
     #[command(name = "req")]
-    Req(sockets::Args),
+    Req(sockets::Req),
     /// REP: print each request, answer with a line, or with itself (--echo)
     #[command(name = "rep")]
-    Rep(sockets::Args),
+    Rep(sockets::Rep),
     /// DEALER: lines to the peers in turn, messages of all of them
     #[command(name = "dealer")]
-    Dealer(sockets::Args),
+    Dealer(sockets::Dealer),
     /// ROUTER: the first part is the peer's identity, both ways
     #[command(name = "router")]
-    Router(sockets::Args),
+    Router(sockets::Router),
     /// PAIR: one peer, both ways
     #[command(name = "pair")]
-    Pair(sockets::Args),
+    Pair(sockets::Pair),
     /// XPUB: as PUB, and print the subscriptions
     #[command(name = "xpub")]
-    XPub(sockets::Args),
+    XPub(sockets::XPub),
     /// XSUB: as SUB; lines go to the publishers
     #[command(name = "xsub")]
-    XSub(sockets::Args),
+    XSub(sockets::XSub),
     /// Pass messages on between others: queue, forwarder or streamer
     ///
     /// Runs until SIGINT or SIGTERM, and its status is then 0; a second signal, while what was

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a part may take to exit once its standard input has ended.
-const EXIT_WITHIN: Duration = Duration::from_secs(10);
+const EXIT_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often a part may say that it moves.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);

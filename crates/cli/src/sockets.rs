@@ -11,51 +11,174 @@ use clap::{Args as ClapArgs, ValueEnum};
 use oxmq::{Context, Message, RecvError, Socket, SocketType, option};
 use serde_json::{Value, json};
 
-/// What every socket command takes.
+/// What a socket command takes: what each of them does, and what its type has a use for.
 #[derive(ClapArgs)]
-pub struct Args {
+#[group(skip)]
+pub struct Args<Own: ClapArgs> {
     /// Accept peers at this endpoint (tcp://*:5555, ipc:///tmp/x); may be given several times
     #[arg(long, value_name = "ENDPOINT")]
     bind: Vec<String>,
     /// Connect to this endpoint; may be given several times
     #[arg(long, value_name = "ENDPOINT")]
     connect: Vec<String>,
-    /// SUB, XSUB: receive what begins with this; may be given several times [default: everything]
-    #[arg(long, value_name = "PREFIX")]
-    subscribe: Vec<String>,
-    /// The name by which a ROUTER at the other end knows this socket
-    #[arg(long, value_name = "NAME")]
-    identity: Option<String>,
     /// End after so many messages: received, or, where nothing is received, sent
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// Parts of a message are separated by this, in and out
     #[arg(long, value_name = "TEXT")]
     delimiter: Option<String>,
+    #[command(flatten)]
+    own: Own,
+}
+
+pub type Push = Args<Both<Sending, Waiting>>;
+pub type Pull = Args<Receiving>;
+pub type Pub = Args<Publishing>;
+pub type Sub = Args<Both<Receiving, Subscribing>>;
+pub type Req = Args<Both<Both<Receiving, Named>, Both<Sending, Waiting>>>;
+pub type Rep = Args<Both<Receiving, Answering>>;
+pub type Dealer = Args<Both<Both<Receiving, Named>, Both<Sending, Waiting>>>;
+/// What it sends to a peer that is full or gone is dropped: it never waits.
+pub type Router = Args<Both<Both<Receiving, Named>, Waiting>>;
+pub type Pair = Args<Both<Receiving, Both<Sending, Waiting>>>;
+pub type XPub = Args<Both<Receiving, Publishing>>;
+pub type XSub = Args<Both<Receiving, Both<XSubscribing, Waiting>>>;
+
+/// Two groups of options.
+#[derive(ClapArgs)]
+#[group(skip)]
+pub struct Both<First: ClapArgs, Second: ClapArgs> {
+    #[command(flatten)]
+    first: First,
+    #[command(flatten)]
+    second: Second,
+}
+
+#[derive(ClapArgs)]
+#[group(skip)]
+pub struct Receiving {
     /// How messages are printed
     #[arg(long, value_enum, default_value_t = Format::Raw)]
     format: Format,
-    /// Wait for so many peers before sending: what a PUB sends before is lost
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    wait_for_peers: usize,
     /// End when nothing comes for so long, in milliseconds
     #[arg(long, value_name = "MS")]
     recv_timeout: Option<i32>,
+}
+
+#[derive(ClapArgs)]
+#[group(skip)]
+pub struct Sending {
     /// Give up when no peer takes a message for so long, in milliseconds
     #[arg(long, value_name = "MS")]
     send_timeout: Option<i32>,
-    /// REP: answer each request with itself instead of lines of standard input
+}
+
+#[derive(ClapArgs)]
+#[group(skip)]
+pub struct Waiting {
+    /// Wait for so many peers before sending
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    wait_for_peers: usize,
+}
+
+#[derive(ClapArgs)]
+#[group(skip)]
+pub struct Publishing {
+    /// Wait for so many peers before sending: what is sent before is lost
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    wait_for_peers: usize,
+}
+
+#[derive(ClapArgs)]
+#[group(skip)]
+pub struct Subscribing {
+    /// Receive what begins with this; may be given several times [default: everything]
+    #[arg(long, value_name = "PREFIX")]
+    subscribe: Vec<String>,
+}
+
+#[derive(ClapArgs)]
+#[group(skip)]
+pub struct XSubscribing {
+    /// Receive what begins with this; may be given several times [default: nothing, until a line
+    /// that begins with the byte 1 subscribes to the rest of it]
+    #[arg(long, value_name = "PREFIX")]
+    subscribe: Vec<String>,
+}
+
+#[derive(ClapArgs)]
+#[group(skip)]
+pub struct Named {
+    /// The name by which a ROUTER at the other end knows this socket
+    #[arg(long, value_name = "NAME")]
+    identity: Option<String>,
+}
+
+#[derive(ClapArgs)]
+#[group(skip)]
+pub struct Answering {
+    /// Answer each request with itself instead of lines of standard input
     #[arg(long)]
     echo: bool,
+}
+
+/// What a socket is told, whatever its type; what that takes no option for is as by default.
+#[derive(Default)]
+pub struct Settings {
+    bind: Vec<String>,
+    connect: Vec<String>,
+    subscribe: Vec<String>,
+    identity: Option<String>,
+    count: Option<u64>,
+    delimiter: Option<String>,
+    format: Format,
+    wait_for_peers: usize,
+    recv_timeout: Option<i32>,
+    send_timeout: Option<i32>,
+    echo: bool,
+}
+
+/// A group of options.
+pub trait Group: ClapArgs {
+    fn put(self, settings: &mut Settings);
+}
+
+macro_rules! groups {
+    ($($group:ident { $($field:ident),* })*) => {$(
+        impl Group for $group {
+            fn put(self, settings: &mut Settings) {
+                $(settings.$field = self.$field;)*
+            }
+        }
+    )*};
+}
+
+groups! {
+    Receiving { format, recv_timeout }
+    Sending { send_timeout }
+    Waiting { wait_for_peers }
+    Publishing { wait_for_peers }
+    Subscribing { subscribe }
+    XSubscribing { subscribe }
+    Named { identity }
+    Answering { echo }
+}
+
+impl<First: Group, Second: Group> Group for Both<First, Second> {
+    fn put(self, settings: &mut Settings) {
+        self.first.put(settings);
+        self.second.put(settings);
+    }
 }
 
 /// How long what was sent last may take to leave.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// How messages are printed.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// As they are
+    #[default]
     Raw,
     /// As text, with what does not print escaped
     Quoted,
@@ -66,16 +189,17 @@ enum Format {
 }
 
 /// Runs a socket of this type until its input and its count are used up.
-pub fn run(kind: SocketType, args: Args) -> Result<()> {
+pub fn run<Own: Group>(kind: SocketType, args: Args<Own>) -> Result<()> {
+    let Args { bind, connect, count, delimiter, own } = args;
+    let mut settings = Settings { bind, connect, count, delimiter, ..Settings::default() };
+    own.put(&mut settings);
+    run_as_told(kind, settings)
+}
+
+fn run_as_told(kind: SocketType, args: Settings) -> Result<()> {
     ensure!(
         !(args.bind.is_empty() && args.connect.is_empty()),
         "no endpoint; give --bind or --connect at least once"
-    );
-    ensure!(!args.echo || kind == SocketType::Rep, "--echo is for rep; this is {}", kind.name());
-    ensure!(
-        args.subscribe.is_empty() || matches!(kind, SocketType::Sub | SocketType::XSub),
-        "--subscribe is for sub and xsub; this is {}",
-        kind.name()
     );
     let context = Context::new();
     let socket = context.socket(kind)?;
@@ -109,7 +233,7 @@ pub fn run(kind: SocketType, args: Args) -> Result<()> {
     }
 }
 
-fn wait_for_peers(socket: &Socket, args: &Args) -> Result<()> {
+fn wait_for_peers(socket: &Socket, args: &Settings) -> Result<()> {
     socket.wait_for_peers(args.wait_for_peers, None)?;
     if matches!(socket.kind(), SocketType::Pub | SocketType::XPub) {
         // Their subscriptions follow the handshakes at once.
@@ -137,12 +261,12 @@ fn parts_of(line: &[u8], delimiter: Option<&str>) -> Vec<Message> {
     parts
 }
 
-fn send_line(socket: &Socket, line: &[u8], args: &Args) -> Result<()> {
+fn send_line(socket: &Socket, line: &[u8], args: &Settings) -> Result<()> {
     let parts = parts_of(line, args.delimiter.as_deref());
     socket.send_multipart(parts).with_context(|| format!("sending {}", line.escape_ascii()))
 }
 
-fn send_all(socket: &Socket, args: &Args, count: Option<u64>) -> Result<()> {
+fn send_all(socket: &Socket, args: &Settings, count: Option<u64>) -> Result<()> {
     for line in lines().take(count.unwrap_or(u64::MAX) as usize) {
         send_line(socket, &line?, args)?;
     }
@@ -158,7 +282,7 @@ fn receive(socket: &Socket) -> Result<Option<Vec<Message>>> {
     }
 }
 
-fn receive_all(socket: &Socket, args: &Args) -> Result<()> {
+fn receive_all(socket: &Socket, args: &Settings) -> Result<()> {
     let mut received = 0;
     while args.count.is_none_or(|count| received < count) {
         let Some(parts) = receive(socket)? else { return Ok(()) };
@@ -168,7 +292,7 @@ fn receive_all(socket: &Socket, args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn ask(socket: &Socket, args: &Args) -> Result<()> {
+fn ask(socket: &Socket, args: &Settings) -> Result<()> {
     for line in lines().take(args.count.unwrap_or(u64::MAX) as usize) {
         send_line(socket, &line?, args)?;
         let reply = receive(socket)?.context("no reply came in time")?;
@@ -177,7 +301,7 @@ fn ask(socket: &Socket, args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn answer(socket: &Socket, args: &Args) -> Result<()> {
+fn answer(socket: &Socket, args: &Settings) -> Result<()> {
     let mut answered = 0;
     let mut lines = lines();
     while args.count.is_none_or(|count| answered < count) {
@@ -195,7 +319,7 @@ fn answer(socket: &Socket, args: &Args) -> Result<()> {
 }
 
 /// Sends what standard input says while it prints what comes; ends with what comes.
-fn both_ways(context: &Context, socket: Socket, args: Args) -> Result<()> {
+fn both_ways(context: &Context, socket: Socket, args: Settings) -> Result<()> {
     let (socket, args) = (Arc::new(socket), Arc::new(args));
     let sender = thread::spawn({
         let (socket, args) = (socket.clone(), args.clone());
@@ -211,7 +335,7 @@ fn both_ways(context: &Context, socket: Socket, args: Args) -> Result<()> {
     received
 }
 
-fn print(parts: &[Message], args: &Args) -> Result<()> {
+fn print(parts: &[Message], args: &Settings) -> Result<()> {
     let mut line = Vec::new();
     let delimiter = args.delimiter.as_deref().unwrap_or("\t").as_bytes();
     if args.format == Format::Json {

@@ -31,6 +31,9 @@ fn the_demo_carries_named_files_and_loses_nothing() {
     let lost: Vec<_> = rows.iter().filter(|row| row.len() == 8).map(|row| row[7]).collect();
     assert_eq!(lost, ["0"; 9], "{table}");
     assert!(table.contains("once, whole and in order"), "{table}");
+    // Nobody sees a line change in a file.
+    let progress = text(&output.stderr);
+    assert!(progress.contains(" done\n") && !progress.contains('\r'), "{progress:?}");
 }
 
 #[test]
@@ -72,6 +75,7 @@ fn bench_writes_what_it_measured() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let lines: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     fs::remove_file(&json).unwrap();
+    assert_eq!(text(&output.stderr), "", "nobody sees a line change in a file");
     let line = &lines[0];
     assert_eq!(line["name"], name);
     assert_eq!(line["unit"], "msg/s");
@@ -116,7 +120,7 @@ fn wait_for_part(demo: &Child, role: &str) -> u32 {
 
 /// Looks again and again, because there is no event to wait for: whether it comes true in time.
 fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(300);
     while !condition() {
         if Instant::now() > deadline {
             return false;
@@ -258,6 +262,39 @@ fn a_receiver_ends_when_nothing_comes() {
     let pull = run(&["pull", "--bind", &endpoint("silent"), "--recv-timeout", "20"]);
     assert!(pull.status.success());
     assert_eq!(text(&pull.stdout), "");
+}
+
+/// What its type has no use for is no option of a socket's command.
+#[test]
+fn each_socket_shows_its_own_options() {
+    const OWN: &str = "--bind --connect --count --delimiter --help";
+    for (kind, more) in [
+        ("push", "--send-timeout --wait-for-peers"),
+        ("pull", "--format --recv-timeout"),
+        ("pub", "--wait-for-peers"),
+        ("sub", "--format --recv-timeout --subscribe"),
+        ("req", "--format --recv-timeout --identity --send-timeout --wait-for-peers"),
+        ("rep", "--format --recv-timeout --echo"),
+        ("dealer", "--format --recv-timeout --identity --send-timeout --wait-for-peers"),
+        ("router", "--format --recv-timeout --identity --wait-for-peers"),
+        ("pair", "--format --recv-timeout --send-timeout --wait-for-peers"),
+        ("xpub", "--format --recv-timeout --wait-for-peers"),
+        ("xsub", "--format --recv-timeout --subscribe --wait-for-peers"),
+    ] {
+        let help = text(&run(&[kind, "--help"]).stdout);
+        let mut shown: Vec<&str> = help
+            .lines()
+            .map(|line| line.trim_start().trim_start_matches("-h, "))
+            .filter(|line| line.starts_with("--"))
+            .map(|line| line.split(' ').next().unwrap())
+            .collect();
+        let mut own: Vec<&str> = OWN.split(' ').chain(more.split(' ')).collect();
+        shown.sort_unstable();
+        own.sort_unstable();
+        assert_eq!(shown, own, "{help}");
+        // Its own, too, is what the page begins with.
+        assert!(help.starts_with(&format!("{}: ", kind.to_uppercase())), "{help}");
+    }
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn a_line_for_each_event() {
 #[test]
 fn an_object_for_each_event() {
     let mut bound =
-        monitor(&["rep", "--bind", "tcp://127.0.0.1:*", "--json", "--timeout", "60000"]);
+        monitor(&["rep", "--bind", "tcp://127.0.0.1:*", "--json", "--timeout", "300000"]);
     let listening = bound.json();
     assert_eq!(listening["event"], "LISTENING");
     assert_eq!(listening["bound"], true);

@@ -10,6 +10,7 @@ mod resting;
 mod rows;
 mod work;
 
+use crate::progress::Status;
 use anyhow::{Context, Result, ensure};
 use measure::Bench;
 use report::{Line, Samples};
@@ -167,20 +168,20 @@ fn sample(
     subjects.extend(libzmq.map(|path| (path, &mut samples.libzmq)));
     subjects.extend(bare.then_some((BARE, &mut samples.bare)));
 
+    let status = Status::new();
     let mut counted = Vec::new();
     for (backend, into) in subjects {
-        eprint!("\r{}: calibrating {backend}   ", row.name);
+        status.say(&format!("{}: calibrating {backend}", row.name));
         counted.push((backend, bench.calibrate(measure, backend)?, into));
     }
     for run in 0..runs {
-        eprint!("\r{}: run {} of {runs}            ", row.name, run + 1);
+        status.say(&format!("{}: run {} of {runs}", row.name, run + 1));
         for (backend, count, into) in &mut counted {
             into.push(bench.run(measure, backend, *count)?);
         }
         // Whoever went first goes last now: nobody always inherits the same neighbour's warmth.
         counted.reverse();
     }
-    eprint!("\r{:80}\r", "");
     Ok(samples)
 }
 

@@ -5,19 +5,17 @@ mod roles;
 mod tally;
 
 use crate::parts::{PartId, Parts};
+use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 use input::Input;
 use roles::{PUBLISHERS, REQUESTERS, Received, Role, SERVICES, SUBSCRIBERS, WORKERS};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tally::Tally;
 
 /// How long everything may stand still before that counts as a hang; longer than any part waits.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How often progress is shown.
-const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -165,7 +163,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn run(&self, pattern: Pattern) -> Result<Row> {
         let mut parts = Parts::new(PATIENCE);
-        let mut progress = ProgressLine::new(pattern.over(self.transport));
+        let mut progress = Progress::new(pattern.over(self.transport));
         let (sent, received) = match pattern {
             Pattern::Pipeline => self.pipeline(&mut parts, &mut progress)?,
             Pattern::PubSub => self.publish_subscribe(&mut parts, &mut progress)?,
@@ -185,7 +183,7 @@ impl Job<'_> {
     fn pipeline(
         &self,
         parts: &mut Parts,
-        progress: &mut ProgressLine,
+        progress: &mut Progress,
     ) -> Result<(Vec<Tally>, Vec<Received>)> {
         let sink = parts.start("sink", &self.part(Role::Sink, &[self.bind("sink")], &[], 0))?;
         let sink_at = parts.endpoint(sink)?;
@@ -210,7 +208,7 @@ impl Job<'_> {
     fn publish_subscribe(
         &self,
         parts: &mut Parts,
-        progress: &mut ProgressLine,
+        progress: &mut Progress,
     ) -> Result<(Vec<Tally>, Vec<Received>)> {
         let binds = [self.bind("acknowledgements"), self.bind("publisher")];
         let publisher = parts.start("publisher", &self.sender(Role::Publisher, &binds, &[], 0))?;
@@ -231,7 +229,7 @@ impl Job<'_> {
     fn bridge(
         &self,
         parts: &mut Parts,
-        progress: &mut ProgressLine,
+        progress: &mut Progress,
     ) -> Result<(Vec<Tally>, Vec<Received>)> {
         let binds = [self.bind("front"), self.bind_over(Transport::Ipc, "back")];
         let bridge = parts.start("bridge", &self.part(Role::Forwarder, &binds, &[], 0))?;
@@ -259,7 +257,7 @@ impl Job<'_> {
         &self,
         server: Role,
         parts: &mut Parts,
-        progress: &mut ProgressLine,
+        progress: &mut Progress,
     ) -> Result<(Vec<Tally>, Vec<Received>)> {
         let server = parts.start("server", &self.part(server, &[self.bind("server")], &[], 0))?;
         let endpoint = parts.endpoint(server)?;
@@ -269,7 +267,7 @@ impl Job<'_> {
     fn broker(
         &self,
         parts: &mut Parts,
-        progress: &mut ProgressLine,
+        progress: &mut Progress,
     ) -> Result<(Vec<Tally>, Vec<Received>)> {
         let binds = [self.bind("front"), self.bind_over(Transport::Ipc, "back")];
         let broker = parts.start("broker", &self.part(Role::Queue, &binds, &[], 0))?;
@@ -292,7 +290,7 @@ impl Job<'_> {
         endpoint: &str,
         servers: &[PartId],
         parts: &mut Parts,
-        progress: &mut ProgressLine,
+        progress: &mut Progress,
     ) -> Result<(Vec<Tally>, Vec<Received>)> {
         let connect = [endpoint.to_owned()];
         let mut requesters = Vec::new();
@@ -379,7 +377,7 @@ fn gather(
     parts: &mut Parts,
     senders: &[PartId],
     receivers: &[PartId],
-    progress: &mut ProgressLine,
+    progress: &mut Progress,
 ) -> Result<(Vec<Tally>, Vec<Received>)> {
     let received: Vec<Received> = parts.results(receivers, |moved| progress.at(moved))?;
     match parts.results::<Tally>(senders, |_| ()) {
@@ -422,36 +420,6 @@ fn print_table(rows: &[Row]) -> Result<()> {
         writeln!(out, "every message arrived once, whole and in order (SHA-256 on both sides)")?;
     }
     Ok(())
-}
-
-/// Says on standard error how far a job is: one line, kept up to date on a terminal.
-struct ProgressLine {
-    title: String,
-    terminal: bool,
-    said: Instant,
-}
-
-impl ProgressLine {
-    fn new(title: String) -> Self {
-        ProgressLine { title, terminal: std::io::stderr().is_terminal(), said: Instant::now() }
-    }
-
-    fn at(&mut self, messages: u64) {
-        if self.said.elapsed() < PROGRESS_EVERY {
-            return;
-        }
-        self.said = Instant::now();
-        if self.terminal {
-            eprint!("\r{}: {messages} messages ", self.title);
-        } else {
-            eprintln!("{}: {messages} messages", self.title);
-        }
-    }
-
-    fn finish(self, messages: u64) {
-        let start = if self.terminal { "\r" } else { "" };
-        eprintln!("{start}{}: {messages} messages, done", self.title);
-    }
 }
 
 /// A directory for the sockets of ipc, removed at the end.

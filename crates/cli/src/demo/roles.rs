@@ -22,7 +22,7 @@ pub const SERVICES: usize = 4;
 pub const PUBLISHERS: usize = 2;
 
 /// How long a part waits for a message that must come, or for room for one that must go.
-const WAIT_MS: i32 = 10_000;
+const WAIT_MS: i32 = 60_000;
 
 /// Topic of everything that counts, of what nobody asked for, and of the end.
 const TOPIC: &[u8] = b"demo";
