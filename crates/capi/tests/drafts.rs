@@ -17,6 +17,6 @@ fn what_drafts_add_does_as_the_header_says() {
     compile.args(sanitizer());
     run(compile.arg(format!("-L{}/lib", prefix().display())).arg("-lzmq"));
     let mut started = Command::new("timeout");
-    started.arg("60").arg(&program).env("LD_LIBRARY_PATH", prefix().join("lib"));
+    started.arg("1200").arg(&program).env("LD_LIBRARY_PATH", prefix().join("lib"));
     assert_eq!(String::from_utf8_lossy(&run(&mut started).stdout), "done\n");
 }

@@ -48,7 +48,7 @@ fn compile(into: &str, flags: &[String]) -> Vec<PathBuf> {
 /// Runs a program over the library that it finds in a folder first.
 fn runs(program: &Path, libraries: &Path) {
     let output =
-        run(Command::new("timeout").arg("60").arg(program).env("LD_LIBRARY_PATH", libraries));
+        run(Command::new("timeout").arg("1200").arg(program).env("LD_LIBRARY_PATH", libraries));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n");
 }
 

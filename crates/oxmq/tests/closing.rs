@@ -19,7 +19,7 @@ use oxmq::{
 };
 use process::{Random, descriptors, pause, settles, threads};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(300);
 const CALLS: [Call; 5] = [Call::Send, Call::Recv, Call::Poll, Call::Peers, Call::Future];
 /// 2,000 of each of five calls: 10,000, half of them closed and half of them terminated.
 const TIMES: usize = 1000;

@@ -189,6 +189,7 @@ fn a_higher_mark_lets_a_connection_go_on() {
             sent += 1;
         }
         pull.set(option::RCVHWM, sent + 10).unwrap();
+        push.set(option::SNDTIMEO, LONG.as_millis() as i32).unwrap();
         push.send(&body).expect("there is room at the other end");
         for _ in 0..=sent {
             assert_eq!(pull.recv_timeout(LONG).unwrap().len(), body.len());

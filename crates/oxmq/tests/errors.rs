@@ -270,7 +270,7 @@ fn beside_a_good_peer(endpoint: &str, test: impl FnOnce(&Pull, &str)) {
     let context = Context::new();
     let pull = Pull::new(&context).unwrap();
     pull.set(MAXMSGSIZE, 1000_i64).unwrap();
-    pull.set(HANDSHAKE_IVL, 1000).unwrap();
+    pull.set(HANDSHAKE_IVL, 3000).unwrap();
     let actual = pull.bind(endpoint).unwrap();
     let good = Push::new(&context).unwrap();
     good.connect(&actual).unwrap();
@@ -355,7 +355,7 @@ fn who_says_nothing_is_disconnected() {
             assert!(start.elapsed() < LONG, "nobody is in time");
             let mut peer = listener.accept();
             let _ = std::io::Write::write_all(&mut peer.stream, &hello.concat());
-            if let Ok(received) = pull.recv_timeout(LONG / 100) {
+            if let Ok(received) = pull.recv_timeout(Duration::from_millis(200)) {
                 break received;
             }
         };
@@ -485,7 +485,7 @@ fn a_pair_takes_another_peer_when_the_first_is_gone() {
                 assert!(start.elapsed() < LONG, "the peer of {own} is never taken, {endpoint}");
                 peer.send(own.as_str()).unwrap();
                 bound
-                    .recv_timeout(LONG / 1000)
+                    .recv_timeout(Duration::from_millis(20))
                     .map_or(true, |received| *received != *own.as_bytes())
             } {}
         }

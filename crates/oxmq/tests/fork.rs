@@ -18,7 +18,7 @@ use process::{Peer, Random, descriptors, say, settles, threads};
 
 const FORKS: usize = 1000;
 /// A child that takes longer hangs.
-const LIFE: Duration = Duration::from_secs(20);
+const LIFE: Duration = Duration::from_secs(300);
 const TRANSPORTS: [&str; 3] = ["tcp://127.0.0.1:*", "ipc://*", "inproc://traffic"];
 
 /// What a child can try: on a socket of its parent's, on its context, or beside them. True: it

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use oxmq::{Context, Message, RecvError, SendErrorKind, Socket, SocketType, option};
 use process::{Peer, Random, descriptors, pause, resident_kib, say, settles};
 
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(300);
 const DEFAULT_SECONDS: f64 = 2.4;
 const SNDHWM: u64 = 100;
 const RCVHWM: u64 = 100;

@@ -777,7 +777,7 @@ fn failures_on_the_wire() {
     let context = Context::new();
     let pull = Pull::new(&context).unwrap();
     // Long enough for the first peer, on a machine that is stopped now and then.
-    pull.set(HANDSHAKE_IVL, 500).unwrap();
+    pull.set(HANDSHAKE_IVL, 3000).unwrap();
     let failures = number::BIND_FAILED
         | number::HANDSHAKE_FAILED_PROTOCOL
         | number::HANDSHAKE_FAILED_NO_DETAIL

@@ -12,7 +12,7 @@ use oxmq::option::{
     IMMEDIATE, LINGER, RCVBUF, RCVHWM, ROUTER_MANDATORY, ROUTING_ID, SNDBUF, SNDHWM, SNDTIMEO,
     XPUB_NODROP,
 };
-use oxmq::{Context, Events, Message, RecvError, SendErrorKind, Socket, SocketType};
+use oxmq::{Context, Events, Message, RecvError, SendError, SendErrorKind, Socket, SocketType};
 
 use support::{LONG, PLACES, Place, body, raw};
 
@@ -50,8 +50,8 @@ const BODY_BYTES: usize = 16 << 10;
 const FLOOD: u32 = 200;
 /// Who takes nothing for so long is mute.
 const MUTE_MS: i32 = 60;
-/// A send that ends sooner has not waited.
-const AT_ONCE: Duration = Duration::from_secs(10);
+/// A send that ends sooner has not waited for [`LONG`].
+const AT_ONCE: Duration = Duration::from_secs(150);
 
 fn plain(_: &Socket) {}
 
@@ -159,15 +159,19 @@ fn stream_waits_for_a_connection_and_fails_without_one() {
         let message = || vec![name.clone(), Message::from(body(BODY_BYTES))];
         let mut sent = 0;
         stream.set(SNDTIMEO, MUTE_MS).unwrap();
-        let refused = loop {
-            match stream.send_multipart(message()) {
-                Ok(()) => sent += 1,
-                Err(error) => break error.kind(),
+        let refused = |sent: Result<(), SendError>| sent.err().map(|error| error.kind());
+        loop {
+            match refused(stream.send_multipart(message())) {
+                None => sent += 1,
+                // Kernels move what they hold late, at times.
+                Some(SendErrorKind::Again) => match refused(stream.try_send_multipart(message())) {
+                    None => sent += 1,
+                    Some(kind) => break assert_eq!(kind, SendErrorKind::Again),
+                },
+                Some(kind) => panic!("{kind:?}, {place:?}"),
             }
             assert!(sent < FLOOD, "{place:?}");
-        };
-        assert_eq!(refused, SendErrorKind::Again);
-        assert_eq!(stream.try_send_multipart(message()).unwrap_err().kind(), refused);
+        }
         assert_eq!(stream.try_send_multipart(unknown()).unwrap_err().errno(), libc::EHOSTUNREACH);
         stream.set(SNDTIMEO, LONG.as_millis() as i32).unwrap();
         thread::scope(|scope| {
@@ -283,6 +287,12 @@ fn check(row: &Row) {
 
 /// A send is what `mute` says, in each of its forms.
 fn expect(row: &Row, socket: &Socket, mute: Mute, what: &str) {
+    assert!(is(mute, row, socket, &mut 0, what), "{} takes a message, {what}", row.kind.name());
+}
+
+/// Whether a send is what `mute` says, in each of its forms. The answer is no, and the message is
+/// counted, if one is taken that should have waited: kernels move what they hold late, at times.
+fn is(mute: Mute, row: &Row, socket: &Socket, number: &mut u32, what: &str) -> bool {
     let what = &format!("{} {what}", row.kind.name());
     let expected = match mute {
         Waits => Some(SendErrorKind::Again),
@@ -291,10 +301,14 @@ fn expect(row: &Row, socket: &Socket, mute: Mute, what: &str) {
     };
     let start = Instant::now();
     for _ in 0..3 {
-        let error = socket.try_send_multipart(message(row.kind, 0)).err();
+        let error = socket.try_send_multipart(message(row.kind, *number)).err();
+        if mute == Waits && error.is_none() {
+            *number += 1;
+            return false;
+        }
         assert_eq!(error.as_ref().map(|error| error.kind()), expected, "{what}");
         if let Some(error) = error {
-            let (back, given) = (error.into_parts(), message(row.kind, 0));
+            let (back, given) = (error.into_parts(), message(row.kind, *number));
             let same = back.iter().zip(&given).all(|(back, given)| back[..] == given[..]);
             assert!(same && back.len() == given.len(), "the message comes back, {what}");
         }
@@ -302,7 +316,9 @@ fn expect(row: &Row, socket: &Socket, mute: Mute, what: &str) {
     let writable = socket.events().unwrap().intersects(Events::OUT);
     match mute {
         // Which subscribers a message has is not known before it is sent.
-        Waits => assert_eq!(writable, row.kind == SocketType::XPub, "{what}"),
+        Waits if row.kind == SocketType::XPub => assert!(writable, "{what}"),
+        Waits if writable => return false,
+        Waits => {}
         Drops => assert!(writable, "{what}"),
         Fails(_) => {}
     }
@@ -310,13 +326,18 @@ fn expect(row: &Row, socket: &Socket, mute: Mute, what: &str) {
     let timeout_ms = if mute == Waits { 20 } else { LONG.as_millis() as i32 };
     socket.set(SNDTIMEO, timeout_ms).unwrap();
     let start = Instant::now();
-    let sent = socket.send_multipart(message(row.kind, 0));
+    let sent = socket.send_multipart(message(row.kind, *number));
+    if mute == Waits && sent.is_ok() {
+        *number += 1;
+        return false;
+    }
     assert_eq!(sent.err().map(|error| error.kind()), expected, "{what}");
     if mute == Waits {
         assert!(start.elapsed() >= Duration::from_millis(20), "{what}");
     } else {
         assert!(start.elapsed() < AT_ONCE, "{what}");
     }
+    true
 }
 
 /// What is sent before anybody is there waits for whoever comes.
@@ -347,17 +368,28 @@ fn full_and_waiting(row: &Row, place: Place) {
     let what = format!("full, {place:?}");
     let (_context, socket, peer) = joined(row, place);
     let mut sent = 0;
-    socket.set(SNDTIMEO, MUTE_MS).unwrap();
-    while socket.send_multipart(message(row.kind, sent)).is_ok() {
+    let answered = || {
         if row.kind == SocketType::Req {
             peer.send_multipart(["mute", "", "unasked"]).unwrap();
             socket.recv_timeout(LONG).unwrap();
         }
-        sent += 1;
-        assert!(sent < FLOOD, "{} is never mute, {what}", row.kind.name());
+    };
+    loop {
+        socket.set(SNDTIMEO, MUTE_MS).unwrap();
+        while socket.send_multipart(message(row.kind, sent)).is_ok() {
+            answered();
+            sent += 1;
+            assert!(sent < FLOOD, "{} is never mute, {what}", row.kind.name());
+        }
+        let before = sent;
+        if is(Waits, row, &socket, &mut sent, &what) {
+            break;
+        }
+        if sent > before {
+            answered();
+        }
     }
     assert!(sent >= 2 * MARK as u32, "{sent}, {what}");
-    expect(row, &socket, Waits, &what);
     socket.set(SNDTIMEO, LONG.as_millis() as i32).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| socket.send_multipart(message(row.kind, sent)).unwrap());

@@ -8,7 +8,7 @@ use oxmq::{
     Context, Message, Pair, Publisher, Pull, Push, RecvError, Reply, Request, Subscriber, option,
 };
 
-const LONG: Option<Duration> = Some(Duration::from_secs(20));
+const LONG: Option<Duration> = Some(Duration::from_secs(300));
 
 /// An endpoint to bind to, of each transport.
 fn endpoints() -> Vec<String> {

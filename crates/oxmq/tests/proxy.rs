@@ -9,7 +9,7 @@ use oxmq::{
     Router, Subscriber, XPublisher, XSubscriber, option,
 };
 
-const LONG: Option<Duration> = Some(Duration::from_secs(20));
+const LONG: Option<Duration> = Some(Duration::from_secs(300));
 
 /// An endpoint to bind to, of each transport.
 fn endpoints() -> Vec<String> {
@@ -129,9 +129,9 @@ fn a_full_back_holds_the_front() {
     let held = (0_u32..).take_while(|number| source.send(&number.to_le_bytes()).is_ok()).count();
     assert!((3..=5).contains(&held), "{held}");
     let sink = Pull::new(&context).unwrap();
-    sink.set(option::RCVTIMEO, 10_000).unwrap();
+    sink.set(option::RCVTIMEO, 300_000).unwrap();
     sink.connect(&back_at).unwrap();
-    source.set(option::SNDTIMEO, 10_000).unwrap();
+    source.set(option::SNDTIMEO, 300_000).unwrap();
     for number in 0..100 {
         source.send(&(held as u32 + number).to_le_bytes()).unwrap();
         assert_eq!(sink.recv().unwrap()[..], number.to_le_bytes());

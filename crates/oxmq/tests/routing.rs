@@ -10,7 +10,7 @@ use oxmq::{Context, Dealer, Message, RecvError, Reply, Request, Router, SendErro
 use oxmq::monitor::EventKind;
 use support::raw::{self, GREETING_OURS, RawPeer};
 
-const LONG: Option<Duration> = Some(Duration::from_secs(20));
+const LONG: Option<Duration> = Some(Duration::from_secs(300));
 /// How long to wait for what must not come.
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -24,16 +24,16 @@ fn endpoints() -> Vec<String> {
 
 fn router(context: &Context) -> Router {
     let router = Router::new(context).unwrap();
-    router.set(option::SNDTIMEO, 10_000).unwrap();
-    router.set(option::RCVTIMEO, 10_000).unwrap();
+    router.set(option::SNDTIMEO, 300_000).unwrap();
+    router.set(option::RCVTIMEO, 300_000).unwrap();
     router
 }
 
 fn dealer(context: &Context, identity: &str) -> Dealer {
     let dealer = Dealer::new(context).unwrap();
     dealer.set(option::ROUTING_ID, identity.as_bytes().to_vec()).unwrap();
-    dealer.set(option::SNDTIMEO, 10_000).unwrap();
-    dealer.set(option::RCVTIMEO, 10_000).unwrap();
+    dealer.set(option::SNDTIMEO, 300_000).unwrap();
+    dealer.set(option::RCVTIMEO, 300_000).unwrap();
     dealer
 }
 
@@ -174,7 +174,7 @@ fn a_name_is_kept_by_the_living_and_not_by_the_silent() {
         let mut refused = 0;
         // Longer than who is asked has to answer, and than the heir needs to come again.
         while started.elapsed() < Duration::from_secs(2) || refused <= 5 {
-            let event = monitor.recv_timeout(Duration::from_secs(10)).unwrap();
+            let event = monitor.recv_timeout(LONG.unwrap()).unwrap();
             refused += u32::from(matches!(event.kind, EventKind::HandshakeFailed(_)));
         }
         heir.send("the heir").unwrap();

@@ -488,7 +488,7 @@ fn who_reads_nothing_stops_the_sender_and_nobody_else() {
             let good_name = next_connection(&socket);
             let piece = body(20_000);
             let mut sent = 0;
-            socket.set(SNDTIMEO, 100).unwrap();
+            socket.set(SNDTIMEO, 300).unwrap();
             let refused = loop {
                 match socket.send_multipart([&slow_name[..], &piece]) {
                     Ok(()) => sent += 1,

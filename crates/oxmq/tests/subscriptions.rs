@@ -10,7 +10,7 @@ use oxmq::{
     option,
 };
 
-const LONG: Option<Duration> = Some(Duration::from_secs(20));
+const LONG: Option<Duration> = Some(Duration::from_secs(300));
 
 /// An endpoint to bind to, of each transport.
 fn endpoints() -> Vec<String> {
@@ -22,19 +22,19 @@ fn endpoints() -> Vec<String> {
 
 fn xpub(context: &Context) -> XPublisher {
     let socket = XPublisher::new(context).unwrap();
-    socket.set(option::RCVTIMEO, 10_000).unwrap();
+    socket.set(option::RCVTIMEO, 300_000).unwrap();
     socket
 }
 
 fn sub(context: &Context) -> Subscriber {
     let socket = Subscriber::new(context).unwrap();
-    socket.set(option::RCVTIMEO, 10_000).unwrap();
+    socket.set(option::RCVTIMEO, 300_000).unwrap();
     socket
 }
 
 fn xsub(context: &Context) -> XSubscriber {
     let socket = XSubscriber::new(context).unwrap();
-    socket.set(option::RCVTIMEO, 10_000).unwrap();
+    socket.set(option::RCVTIMEO, 300_000).unwrap();
     socket
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Names the library, in the environment of a child.
 const LIBRARY: &str = "OXMQ_DIFF_LIBRARY";
 /// Longer than any call takes that comes back.
-const HUNG: Duration = Duration::from_secs(20);
+const HUNG: Duration = Duration::from_secs(60);
 
 /// What a sequence gave.
 pub struct Outcome {

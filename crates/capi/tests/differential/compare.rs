@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long each try waits for what comes by other threads; see `Replay`.
-const TRIES: u32 = 3;
+const TRIES: u32 = 4;
 /// How long a failing sequence is made shorter.
 const SHRINKING: Duration = Duration::from_secs(6);
 

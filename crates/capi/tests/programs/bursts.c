@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* A message that has not come after so long does not come. */
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 300000
 
 /* High-water marks, low enough that senders run into them. */
 #define HIGH_WATER 200

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* What has not been told after so many milliseconds is not. */
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 300000
 
 #define TURNS 2000
 

@@ -8,7 +8,7 @@ static void *context;
 
 static void *open_socket(int type)
 {
-    int patience = 10000, none = 0;
+    int patience = 300000, none = 0;
     void *socket = zmq_socket(context, type);
     CHECK(socket);
     CHECK(zmq_setsockopt(socket, ZMQ_RCVTIMEO, &patience, sizeof patience) == 0);

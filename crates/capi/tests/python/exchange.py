@@ -18,7 +18,7 @@ import zmq
 import zmq.asyncio
 from zmq.eventloop.zmqstream import ZMQStream
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 MESSAGES = 1000
 
 

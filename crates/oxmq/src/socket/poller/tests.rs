@@ -6,7 +6,7 @@ use crate::{Context, Pull, Push, Reply};
 const SOCKETS: usize = 2000;
 /// Fewer than a context may have.
 const PER_CONTEXT: usize = 500;
-const LONG: Option<Duration> = Some(Duration::from_secs(20));
+const LONG: Option<Duration> = Some(Duration::from_secs(300));
 
 /// PULL sockets within the process, and for every five hundred a PUSH that sends to each in turn.
 fn pulls() -> (Vec<Pull>, Vec<Push>) {

@@ -24,7 +24,7 @@ fn connect(addr: &SockAddr) -> io::Result<(Fd, bool)> {
     super::connect(addr, None, |_| Ok(()))
 }
 
-const LONG: Option<Duration> = Some(Duration::from_secs(10));
+const LONG: Option<Duration> = Some(Duration::from_secs(300));
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
 fn tcp(text: &str) -> SockAddr {
