@@ -120,6 +120,32 @@ fn programs_made_for_ours_run_over_debians_library() {
     }
 }
 
+/// In exit handlers, and in the destructors of threads and static objects, in whatever order.
+#[test]
+fn the_library_works_until_the_end_of_its_threads() {
+    let program = folder("ending").join("ending");
+    let mut compile = Command::new("g++");
+    compile.args(STRICT).arg("-std=c++17").arg("-o").arg(&program);
+    run(compile.arg(sources().join("ending.cpp")).args(pkg_config(&["--cflags", "--libs"])));
+    for place in [
+        "handler",
+        "early-handler",
+        "handler-forks",
+        "other-thread-exits",
+        "thread-local",
+        "thread-local-of-main",
+        "early-key",
+        "late-key",
+        "key-alone",
+        "detached-key",
+        "static-context",
+    ] {
+        let mut ending = Command::new("timeout");
+        ending.arg("60").arg(&program).arg(place).env("LD_LIBRARY_PATH", ours());
+        assert_eq!(String::from_utf8_lossy(&run(&mut ending).stdout), "done\n", "{place}");
+    }
+}
+
 #[test]
 fn valgrind_finds_nothing() {
     const KINDS: &str = "definite,indirect,possible";

@@ -1,13 +1,13 @@
 //! A thread that waits: its state, and the descriptor that ends its sleep.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 
 use crate::park::ParkState;
 use crate::sys::{EventFd, fork_generation};
 
-/// One per thread that ever blocked in a call of this library.
+/// One per thread that ever blocked in a call of this library; it goes with the thread.
 pub(crate) struct Parker {
     state: ParkState,
     /// A forked child has its parent's descriptors, and must not take what is signalled there.
@@ -18,26 +18,25 @@ pub(crate) struct Parker {
 impl Parker {
     /// The calling thread's parker.
     pub(crate) fn current() -> io::Result<Arc<Parker>> {
-        thread_local!(static CURRENT: RefCell<Option<Arc<Parker>>> = const { RefCell::new(None) });
-        CURRENT.with(|current| {
-            let mut current = current.borrow_mut();
-            // A parker that others still hold belongs to a call further up this thread's stack
-            // (a signal handler, a free function): that call keeps it to itself.
-            if let Some(parker) = current.as_ref()
-                && Arc::strong_count(parker) == 1
-                && parker.process == fork_generation()
-            {
-                parker.state.reset();
-                return Ok(parker.clone());
-            }
-            let parker = Arc::new(Parker {
+        thread_local!(static KEPT: Cell<Option<Arc<Parker>>> = const { Cell::new(None) });
+        // A thread may wait after what it keeps has gone: in an exit handler, in the destructor of a
+        // thread-local or a static object. It gets a parker for that wait alone.
+        let kept = KEPT.try_with(Cell::take).ok().flatten();
+        // One that others still hold belongs to a call further up this thread's stack (a signal
+        // handler, a free function): that call keeps it to itself.
+        let kept = kept
+            .filter(|parker| Arc::strong_count(parker) == 1 && parker.process == fork_generation());
+        let parker = match kept {
+            Some(parker) => parker,
+            None => Arc::new(Parker {
                 state: ParkState::new(),
                 process: fork_generation(),
                 wake: EventFd::new()?,
-            });
-            *current = Some(parker.clone());
-            Ok(parker)
-        })
+            }),
+        };
+        parker.state.reset();
+        let _ = KEPT.try_with(|kept| kept.set(Some(parker.clone())));
+        Ok(parker)
     }
 
     pub(crate) fn is_notified(&self) -> bool {

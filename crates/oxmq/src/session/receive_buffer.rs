@@ -1,7 +1,7 @@
 //! Where a connection's bytes arrive: a buffer of the driving thread, which stays with the
 //! connection only while bytes wait in it.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::mem::{self, MaybeUninit};
 
 /// `Limits::inline_bytes_max` of the protocol: a longer body is collected in a buffer of its own.
@@ -15,7 +15,8 @@ const CAPACITY: usize = READ_BYTES + INLINE_BYTES_MAX + 64;
 const PARKED_BYTES_MAX: usize = INLINE_BYTES_MAX + 64;
 
 thread_local! {
-    static SPARE: RefCell<Option<Box<Buffer>>> = const { RefCell::new(None) };
+    /// Gone before the thread is: what drives a connection after that gets buffers that nobody keeps.
+    static SPARE: Cell<Option<Box<Buffer>>> = const { Cell::new(None) };
 }
 
 /// Bytes read and not yet decoded.
@@ -88,7 +89,7 @@ impl ReceiveBuffer {
         }
         let parked = waiting.into();
         if let ReceiveBuffer::Held(buffer) = mem::replace(self, ReceiveBuffer::Parked(parked)) {
-            SPARE.with(|spare| *spare.borrow_mut() = Some(buffer));
+            let _ = SPARE.try_with(|spare| spare.set(Some(buffer)));
         }
     }
 
@@ -104,7 +105,7 @@ impl ReceiveBuffer {
     #[inline]
     fn hold(&mut self) -> Option<&mut Buffer> {
         if let ReceiveBuffer::Parked(parked) = self {
-            let spare = SPARE.with(|spare| spare.borrow_mut().take());
+            let spare = SPARE.try_with(Cell::take).ok().flatten();
             let mut buffer = spare.unwrap_or_else(Buffer::new);
             for (to, from) in buffer.bytes.iter_mut().zip(parked.iter()) {
                 to.write(*from);
