@@ -13,6 +13,7 @@ mod server;
 mod single;
 mod stream;
 mod subscribe;
+mod subscribers;
 mod xpublish;
 mod xsubscribe;
 
@@ -46,6 +47,10 @@ pub(crate) enum Refusal {
     /// Not a routing id and one part of data, which is what raw connections take.
     NotAPair,
 }
+
+/// What a peer has too much of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Excess(pub(crate) &'static str);
 
 /// Messages that options make by themselves.
 #[derive(Clone, Copy, Default)]
@@ -126,8 +131,28 @@ pub(crate) trait Pattern: Send {
     /// Every subscription that a new peer has to be told.
     fn subscriptions(&self, _each: &mut dyn FnMut(&[u8])) {}
 
-    /// A peer subscribed (`true`) or unsubscribed.
-    fn peer_subscription(&mut self, _pipes: &mut Pipes, _pipe: PipeId, _add: bool, _: &[u8]) {}
+    /// A peer subscribed (`true`) or unsubscribed. Refused: it has gone too far, nothing was changed,
+    /// and its connection is to end.
+    fn peer_subscription(
+        &mut self,
+        _pipes: &mut Pipes,
+        _pipe: PipeId,
+        _add: bool,
+        _prefix: &[u8],
+    ) -> Result<(), Excess> {
+        Ok(())
+    }
+
+    /// Forgets some more of what peers that are gone had subscribed to. What that takes is bounded,
+    /// so that others have the lock in between. False: there is nothing left to forget.
+    fn sweep(&mut self, _pipes: &mut Pipes) -> bool {
+        false
+    }
+
+    /// Whether anything is left to [sweep](Pattern::sweep): of this peer, or of any.
+    fn is_sweeping(&self, _pipe: Option<PipeId>) -> bool {
+        false
+    }
 
     /// How many peers hold a subscription to exactly this prefix.
     fn subscribers(&self, _prefix: &[u8]) -> usize {

@@ -1,17 +1,19 @@
 //! PUB: each message to every peer that subscribed to a prefix of it (RFC 29).
 
-use super::{Pattern, Refusal};
+use super::subscribers::{Departing, SUBSCRIPTIONS, charged};
+use super::{Excess, Pattern, Refusal};
 use crate::Message;
 use crate::option::Options;
 use crate::routing::FanOut;
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
-use crate::subscription::Subscriptions;
+use crate::subscription::{Inserted, Subscriptions};
 
 /// Never blocks: a peer that is full misses the message, unless XPUB_NODROP says that the sender
 /// wants to know.
 pub(super) struct Pub {
     subscriptions: Subscriptions<PipeId>,
+    departing: Departing,
     out: FanOut,
     no_drop: bool,
     inverts: bool,
@@ -22,6 +24,7 @@ impl Default for Pub {
     fn default() -> Pub {
         Pub {
             subscriptions: Subscriptions::new(),
+            departing: Departing::default(),
             out: FanOut::default(),
             no_drop: false,
             inverts: false,
@@ -53,9 +56,19 @@ impl Pattern for Pub {
         self.out.detach(pipes, pipe);
     }
 
-    fn disconnected(&mut self, _: &mut Pipes, pipe: PipeId) {
+    fn disconnected(&mut self, pipes: &mut Pipes, pipe: PipeId) {
         // A new connection brings its subscriptions with it.
-        self.subscriptions.remove_key(pipe);
+        self.departing.begin(pipes, pipe);
+        self.sweep(pipes);
+    }
+
+    fn sweep(&mut self, pipes: &mut Pipes) -> bool {
+        let subscriptions = &mut self.subscriptions;
+        self.departing.sweep(pipes, |pipe| Some(subscriptions.pop(pipe, None)?.work))
+    }
+
+    fn is_sweeping(&self, pipe: Option<PipeId>) -> bool {
+        self.departing.includes(pipe)
     }
 
     fn report(&self, options: &mut Options) {
@@ -91,12 +104,22 @@ impl Pattern for Pub {
         Events::OUT
     }
 
-    fn peer_subscription(&mut self, _: &mut Pipes, pipe: PipeId, add: bool, prefix: &[u8]) {
-        if add {
-            // A peer says every subscription, but only the end of the last to a prefix.
-            self.subscriptions.insert_once(prefix, pipe);
-        } else {
+    fn peer_subscription(
+        &mut self,
+        pipes: &mut Pipes,
+        pipe: PipeId,
+        add: bool,
+        prefix: &[u8],
+    ) -> Result<(), Excess> {
+        if !add {
             self.subscriptions.remove(prefix, pipe);
+            return Ok(());
+        }
+        // A peer says every subscription, but only the end of the last to a prefix.
+        let bytes_max = charged(pipes, pipe);
+        match self.subscriptions.insert_once(prefix, pipe, bytes_max) {
+            Inserted::TooMuch => Err(SUBSCRIPTIONS),
+            Inserted::First | Inserted::Joined | Inserted::HeldAlready => Ok(()),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::routing::FairQueue;
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
 use crate::statistics::DropReason;
-use crate::subscription::{Removed, Subscriptions};
+use crate::subscription::{ChangeKind, Removed, Subscriptions};
 
 /// Filters by itself too: a peer may send more than was asked for.
 pub(super) struct Sub {
@@ -122,16 +122,15 @@ impl Pattern for Sub {
     fn subscribe(&mut self, pipes: &mut Pipes, add: bool, prefix: &[u8]) -> Result<(), Refusal> {
         // Peers hear of every subscription to a prefix (XPUB_VERBOSE is about them), and of the end
         // of the last.
-        let news = if add {
-            self.subscriptions.insert(prefix, ());
-            true
+        let (kind, was_held) = if add {
+            (ChangeKind::Subscribe, !self.subscriptions.insert(prefix, ()))
+        } else if self.subscriptions.remove(prefix, ()) == Removed::Last {
+            (ChangeKind::CancelLast, true)
         } else {
-            self.subscriptions.remove(prefix, ()) == Removed::LastOfKey
+            return Ok(());
         };
-        if news {
-            for id in pipes.ids() {
-                pipes.tell_subscription(id, add, prefix);
-            }
+        for id in pipes.ids() {
+            pipes.tell_subscription(id, kind, prefix, was_held);
         }
         Ok(())
     }

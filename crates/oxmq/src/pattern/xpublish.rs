@@ -1,15 +1,18 @@
 //! XPUB: PUB whose application hears of the subscriptions (RFC 29).
 
-use std::collections::VecDeque;
 use std::mem;
 
-use super::{Pattern, Refusal};
+use super::subscribers::{Departing, SUBSCRIPTIONS, charged};
+use super::{Excess, Pattern, Refusal};
 use crate::Message;
 use crate::option::Options;
 use crate::routing::{FairQueue, FanOut};
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
-use crate::subscription::Subscriptions;
+use crate::subscription::{Full, Inserted, News, Removed, Subscriptions};
+
+#[cfg(test)]
+mod tests;
 
 /// Receives each subscription that is news as a message: a byte 1 (a byte 0 when it ends), then the
 /// prefix. What XSUB peers send besides comes as it is.
@@ -17,12 +20,11 @@ pub(super) struct XPub {
     subscriptions: Subscriptions<PipeId>,
     /// XPUB_MANUAL: what the peers asked for, as against what they were given.
     asked: Subscriptions<PipeId>,
+    departing: Departing,
     out: FanOut,
     input: FairQueue,
     /// Subscriptions to be received, and who sent them.
-    news: VecDeque<(PipeId, Message)>,
-    /// What `news` takes in memory.
-    news_bytes: usize,
+    news: News<PipeId>,
     /// XPUB_MANUAL: whose news was received last; `subscribe` is for them.
     speaker: PipeId,
     /// A message of peers is being received.
@@ -41,9 +43,8 @@ struct XPubOptions {
     welcome: Vec<u8>,
 }
 
-/// How much news may wait. Nobody has to receive it, so that a peer who subscribes and cancels for
-/// ever would fill the memory; the one who brings more is disconnected. Arbitrary.
-const NEWS_BYTES_MAX: usize = 64 << 20;
+/// The application is left with more to receive of the peer than is kept for it.
+const NEWS: Excess = Excess("subscriptions and their ends, faster than they are received");
 
 const SUBSCRIBE: u8 = 1;
 const CANCEL: u8 = 0;
@@ -53,10 +54,10 @@ impl Default for XPub {
         XPub {
             subscriptions: Subscriptions::new(),
             asked: Subscriptions::new(),
+            departing: Departing::default(),
             out: FanOut::default(),
             input: FairQueue::default(),
-            news: VecDeque::new(),
-            news_bytes: 0,
+            news: News::new(),
             speaker: PipeId::NOWHERE,
             in_message: false,
             options: XPubOptions::default(),
@@ -65,37 +66,71 @@ impl Default for XPub {
 }
 
 impl XPub {
-    fn tell(&mut self, pipe: PipeId, what: u8, prefix: &[u8]) {
-        let mut message = Vec::with_capacity(1 + prefix.len());
-        message.push(what);
-        message.extend_from_slice(prefix);
-        self.news_bytes += news_bytes(&message);
-        self.news.push_back((pipe, message.into()));
+    /// A peer has asked for a prefix, or has ceased to: the application decides (XPUB_MANUAL).
+    fn ask(
+        &mut self,
+        pipe: PipeId,
+        add: bool,
+        prefix: &[u8],
+        bytes_max: Option<usize>,
+    ) -> Result<(), Excess> {
+        let was = if add {
+            match self.asked.insert_once(prefix, pipe, bytes_max) {
+                Inserted::TooMuch => return Err(SUBSCRIPTIONS),
+                inserted => inserted == Inserted::HeldAlready,
+            }
+        } else {
+            self.asked.remove(prefix, pipe) != Removed::NotFound
+        };
+        let told = self.news.tell(pipe, (Some(pipe), prefix.into()), add, was, true);
+        told.map_err(|Full| {
+            if was != add {
+                undo(&mut self.asked, pipe, add, prefix);
+            }
+            NEWS
+        })
     }
 
-    fn hear(&mut self, pipe: PipeId, add: bool, prefix: &[u8]) {
-        let what = if add { SUBSCRIBE } else { CANCEL };
-        if self.options.manual {
-            if add {
-                self.asked.insert_once(prefix, pipe);
-            } else {
-                self.asked.remove(prefix, pipe);
+    /// A peer has subscribed, or has ceased to.
+    fn hear(
+        &mut self,
+        pipe: PipeId,
+        add: bool,
+        prefix: &[u8],
+        bytes_max: Option<usize>,
+    ) -> Result<(), Excess> {
+        // Whether the peer was subscribed to the prefix before, and whether anybody was.
+        let (was, was_any, is_any) = if add {
+            match self.subscriptions.insert_once(prefix, pipe, bytes_max) {
+                Inserted::TooMuch => return Err(SUBSCRIPTIONS),
+                Inserted::HeldAlready => (true, true, true),
+                Inserted::Joined => (false, true, true),
+                Inserted::First => (false, false, true),
             }
-            return self.tell(pipe, what, prefix);
-        }
-        let before = self.subscriptions.holders(prefix);
-        if add {
-            self.subscriptions.insert_once(prefix, pipe);
         } else {
-            self.subscriptions.remove(prefix, pipe);
-        }
-        let after = self.subscriptions.holders(prefix);
+            match self.subscriptions.remove(prefix, pipe) {
+                Removed::NotFound => {
+                    let any = self.subscriptions.holders(prefix) > 0;
+                    (false, any, any)
+                }
+                Removed::StillHeld => (true, true, true),
+                Removed::LastOfKey => (true, true, true),
+                Removed::Last => (true, true, false),
+            }
+        };
         // News is what changes whether anybody wants the prefix.
-        let news = (before == 0) != (after == 0);
         let repeats = if add { self.options.verbose } else { self.options.verboser };
-        if news || repeats {
-            self.tell(pipe, what, prefix);
+        if was_any == is_any && !repeats {
+            return Ok(());
         }
+        let (of, about) = if self.options.verboser { (Some(pipe), was) } else { (None, was_any) };
+        let told = self.news.tell(pipe, (of, prefix.into()), add, about, self.options.verbose);
+        told.map_err(|Full| {
+            if was != add {
+                undo(&mut self.subscriptions, pipe, add, prefix);
+            }
+            NEWS
+        })
     }
 
     fn choose(&mut self, pipes: &mut Pipes, part: &Message) {
@@ -117,34 +152,53 @@ impl XPub {
         }
     }
 
-    /// The peer's subscriptions end with it.
-    fn forget(&mut self, pipe: PipeId) {
-        if cfg!(oxmq_mutation = "sim_lasting_subscription") {
-            return;
-        }
-        if self.speaker == pipe {
-            self.speaker = PipeId::NOWHERE;
-        }
-        if self.options.manual {
-            for prefix in self.asked.prefixes_of(pipe) {
-                self.tell(pipe, CANCEL, &prefix);
+    /// Forgets one thing of a peer that is gone, and says what that took.
+    fn forget_one(&mut self, pipe: PipeId) -> Option<usize> {
+        let mut prefix = Vec::new();
+        // Who decides by itself has not heard of what it gave.
+        let wanted = (!self.options.manual).then_some(&mut prefix);
+        if let Some(popped) = self.subscriptions.pop(pipe, wanted) {
+            if !self.options.manual && (popped.last || self.options.verboser) {
+                let of = self.options.verboser.then_some(pipe);
+                self.news.tell_end(pipe, (of, prefix.as_slice().into()));
             }
-            self.asked.remove_key(pipe);
-            return self.subscriptions.remove_key(pipe);
+            return Some(popped.work + prefix.len() / BYTES_A_VISIT);
         }
-        let prefixes = self.subscriptions.prefixes_of(pipe);
-        self.subscriptions.remove_key(pipe);
-        for prefix in prefixes {
-            if self.options.verboser || self.subscriptions.holders(&prefix) == 0 {
-                self.tell(pipe, CANCEL, &prefix);
-            }
+        if let Some(popped) = self.asked.pop(pipe, Some(&mut prefix)) {
+            self.news.tell_end(pipe, (Some(pipe), prefix.as_slice().into()));
+            return Some(popped.work + prefix.len() / BYTES_A_VISIT);
         }
+        // What it has left to be received is reduced to what must be.
+        if !self.news.is_long() {
+            return None;
+        }
+        let topic = self.news.pop_of(pipe, self.options.verbose)?;
+        let is = topic.0.is_none() && self.subscriptions.holders(&topic.1) > 0;
+        let work = 1 + topic.1.len() / BYTES_A_VISIT;
+        self.news.settle(pipe, topic, is);
+        Some(work)
     }
 }
 
-fn news_bytes(message: &[u8]) -> usize {
-    size_of::<(PipeId, Message)>() + message.len()
+/// As the application receives it.
+fn news(add: bool, prefix: &[u8]) -> Message {
+    let mut message = Vec::with_capacity(1 + prefix.len());
+    message.push(if add { SUBSCRIBE } else { CANCEL });
+    message.extend_from_slice(prefix);
+    message.into()
 }
+
+/// Takes back what was just done to the peer's subscription.
+fn undo(subscriptions: &mut Subscriptions<PipeId>, pipe: PipeId, add: bool, prefix: &[u8]) {
+    if add {
+        subscriptions.remove(prefix, pipe);
+    } else {
+        subscriptions.insert_once(prefix, pipe, None);
+    }
+}
+
+/// So many bytes of a prefix cost as much as the visit of a node, roughly.
+const BYTES_A_VISIT: usize = 2048;
 
 impl Pattern for XPub {
     fn attach(&mut self, _: &mut Pipes, pipe: PipeId) -> bool {
@@ -165,8 +219,27 @@ impl Pattern for XPub {
         self.input.detach(pipes, pipe);
     }
 
-    fn disconnected(&mut self, _: &mut Pipes, pipe: PipeId) {
-        self.forget(pipe);
+    fn disconnected(&mut self, pipes: &mut Pipes, pipe: PipeId) {
+        if cfg!(oxmq_mutation = "sim_lasting_subscription") {
+            return;
+        }
+        if self.speaker == pipe {
+            self.speaker = PipeId::NOWHERE;
+        }
+        // The peer's subscriptions end with it.
+        self.departing.begin(pipes, pipe);
+        self.sweep(pipes);
+    }
+
+    fn sweep(&mut self, pipes: &mut Pipes) -> bool {
+        let mut departing = mem::take(&mut self.departing);
+        let goes_on = departing.sweep(pipes, |pipe| self.forget_one(pipe));
+        self.departing = departing;
+        goes_on
+    }
+
+    fn is_sweeping(&self, pipe: Option<PipeId>) -> bool {
+        self.departing.includes(pipe)
     }
 
     fn report(&self, options: &mut Options) {
@@ -192,11 +265,10 @@ impl Pattern for XPub {
 
     fn recv(&mut self, pipes: &mut Pipes, into: &mut Message) -> Result<(), Refusal> {
         if !self.in_message
-            && let Some((from, message)) = self.news.pop_front()
+            && let Some((from, add, prefix)) = self.news.pop()
         {
-            self.news_bytes -= news_bytes(&message);
             self.speaker = from;
-            *into = message;
+            *into = news(add, &prefix);
             into.set_connection(pipes.get(from).map_or(0, |pipe| pipe.route.number()));
             return Ok(());
         }
@@ -228,17 +300,24 @@ impl Pattern for XPub {
         }
         if !add {
             self.subscriptions.remove(prefix, self.speaker);
-        } else if pipes.get(self.speaker).is_some_and(|pipe| !pipe.input_ended) {
-            self.subscriptions.insert_once(prefix, self.speaker);
+        } else if pipes.get(self.speaker).is_some_and(|pipe| pipe.connected) {
+            self.subscriptions.insert_once(prefix, self.speaker, None);
         }
         Ok(())
     }
 
-    fn peer_subscription(&mut self, pipes: &mut Pipes, pipe: PipeId, add: bool, prefix: &[u8]) {
-        self.hear(pipe, add, prefix);
-        if self.news_bytes > NEWS_BYTES_MAX {
-            self.detach(pipes, pipe);
-            pipes.end(pipe);
+    fn peer_subscription(
+        &mut self,
+        pipes: &mut Pipes,
+        pipe: PipeId,
+        add: bool,
+        prefix: &[u8],
+    ) -> Result<(), Excess> {
+        let bytes_max = charged(pipes, pipe);
+        if self.options.manual {
+            self.ask(pipe, add, prefix, bytes_max)
+        } else {
+            self.hear(pipe, add, prefix, bytes_max)
         }
     }
 

@@ -6,7 +6,7 @@ use crate::option::Options;
 use crate::routing::{FairQueue, FanOut};
 use crate::socket::pipes::{PipeId, Pipes};
 use crate::socket::waiters::Events;
-use crate::subscription::{Removed, Subscriptions};
+use crate::subscription::{ChangeKind, Removed, Subscriptions};
 
 /// A message of one part that begins with a byte 1 subscribes to what follows, one with a byte 0
 /// takes that back; anything else goes to the publishers as it is. Receives unfiltered.
@@ -85,17 +85,20 @@ impl Pattern for XSub {
     }
 
     fn subscribe(&mut self, pipes: &mut Pipes, add: bool, prefix: &[u8]) -> Result<(), Refusal> {
-        let news = if add {
+        let (kind, was_held) = if add {
             // Said every time: a publisher behind a device may want to hear of each (XPUB_VERBOSE).
-            self.subscriptions.insert(prefix, ());
-            true
+            (ChangeKind::Subscribe, !self.subscriptions.insert(prefix, ()))
         } else {
-            self.subscriptions.remove(prefix, ()) == Removed::LastOfKey || self.says_every_end
-        };
-        if news {
-            for &pipe in &self.pipes {
-                pipes.tell_subscription(pipe, add, prefix);
+            match self.subscriptions.remove(prefix, ()) {
+                removed if self.says_every_end => {
+                    (ChangeKind::CancelOne, removed != Removed::NotFound)
+                }
+                Removed::Last => (ChangeKind::CancelLast, true),
+                Removed::NotFound | Removed::StillHeld | Removed::LastOfKey => return Ok(()),
             }
+        };
+        for &pipe in &self.pipes {
+            pipes.tell_subscription(pipe, kind, prefix, was_held);
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 
 use crate::session::Session;
+use crate::socket::core::Core;
 use crate::sys::{Epoll, EventFd, Events, Instant, Interest, TimerFd};
 
 pub(crate) use group::Group;
@@ -70,6 +71,8 @@ pub(crate) enum Job {
     Drive(Arc<Session>),
     /// Orders, deadlines, failures.
     Attend(Arc<Session>),
+    /// Forget some more of what peers that are gone had subscribed to.
+    Sweep(Weak<Core>),
     Stop,
 }
 
@@ -420,6 +423,12 @@ impl Reactor {
             match job {
                 Job::Drive(session) => session.drive_queued(),
                 Job::Attend(session) => self.attend(session),
+                // A little each turn: others are served in between.
+                Job::Sweep(core) => {
+                    if core.upgrade().is_some_and(|core| core.sweep()) {
+                        self.io.post(Job::Sweep(core));
+                    }
+                }
                 Job::Stop => self.stopped = true,
             }
         }

@@ -28,7 +28,7 @@ use crate::drive::Work;
 use crate::endpoint::{Endpoint, TcpEndpoint};
 use crate::monitor::{EventKind, Reason};
 use crate::option::Options;
-use crate::reactor::Reactor;
+use crate::reactor::{Job, Reactor};
 use crate::security;
 use crate::socket::core::Core;
 use crate::socket::pipes::Account;
@@ -345,7 +345,7 @@ impl Session {
             inner.takes_subscriptions = forwards_subscriptions;
             if !forwards_subscriptions {
                 // Such a peer filters by itself.
-                core.peer_subscription(self.pipe(), true, b"");
+                core.peer_subscription(self.pipe(), true, b"").map_err(Failure::from)?;
             }
         }
         inner.transcoder = transcoder.map(Box::new);
@@ -423,6 +423,7 @@ impl Session {
         inner.zmtp = None;
         inner.control = Vec::new();
         inner.control_sent = 0;
+        inner.subscriptions_wait = false;
         inner.transcoder = None;
         inner.heartbeat = None;
         inner.admission = None;
@@ -430,7 +431,6 @@ impl Session {
         inner.large = None;
         inner.in_multipart = false;
         inner.multipart_bytes = 0;
-        inner.subscription_bytes = 0;
         if let Some(input) = &mut inner.input {
             input.rollback(garbage);
         }
@@ -459,6 +459,7 @@ impl Session {
                         let options = inner.options.clone();
                         let news = if told { &options.hiccup_msg[..] } else { &[] };
                         self.receive_alone(inner, &core, news);
+                        self.sweep_later();
                     }
                     None => {}
                 }
@@ -566,8 +567,16 @@ impl Session {
             self.hub.emit(route, None, || EventKind::Dropped { reason, messages });
         }
         self.hub.source_ended();
+        self.sweep_later();
         self.group.remove(self.key);
         self.context.session_ended();
+    }
+
+    /// The peer is gone: what is left of its subscriptions is forgotten by and by.
+    fn sweep_later(&self) {
+        if self.core.upgrade().is_some_and(|core| core.is_sweeping(None)) {
+            self.io().post(Job::Sweep(self.core.clone()));
+        }
     }
 
     fn drive_state(&self) -> &crate::drive::DriveState {

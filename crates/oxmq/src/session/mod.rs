@@ -30,10 +30,12 @@ use crate::connection::Route;
 use crate::context::ContextCore;
 use crate::drive::{DriveState, Work};
 use crate::monitor::Hub;
+use crate::pattern::Excess;
 use crate::pipe::{ArenaReader, ArenaWriter, NewestReader, NewestWriter, SlotWriter};
 use crate::reactor::{Group, Io};
 use crate::socket::core::Core;
 use crate::socket::pipes::{Account, PipeId};
+use crate::subscription::{Change, Outbox};
 use crate::sys::{Fd, Instant, Interest, SockAddr};
 use crate::zap;
 use crate::{Message, SocketType};
@@ -78,8 +80,8 @@ pub(crate) struct Session {
 /// What other threads leave with a session for its driver.
 #[derive(Default)]
 struct Asides {
-    /// Subscriptions to be sent, in order; outside the arena, since they never count against HWM.
-    subscriptions: Vec<(bool, Vec<u8>)>,
+    /// Subscriptions to be sent; outside the arena, since they never count against HWM.
+    subscriptions: Outbox,
     /// What looking up the name of the endpoint came to.
     resolved: Option<io::Result<Vec<SocketAddr>>>,
 }
@@ -125,8 +127,8 @@ pub(crate) struct Inner {
     /// Bytes and parts of the incomplete message at the end of `input`.
     multipart_bytes: u64,
     in_multipart: bool,
-    /// Bytes of subscriptions that the peer holds here.
-    subscription_bytes: usize,
+    /// Subscriptions are left that did not go into `control` with others.
+    subscriptions_wait: bool,
     /// What the epoll watches the descriptor for.
     interest: Interest,
     /// When the present phase has lasted too long (or, offline, long enough), or `NEVER`.
@@ -224,6 +226,12 @@ pub(crate) enum Failure {
     Silent(Duration),
     /// The peer announced or sent more than is allowed.
     TooMuch(&'static str),
+}
+
+impl From<Excess> for Failure {
+    fn from(Excess(what): Excess) -> Failure {
+        Failure::TooMuch(what)
+    }
 }
 
 /// Why a socket does not want a peer.
@@ -345,7 +353,7 @@ impl Session {
                     large: None,
                     multipart_bytes: 0,
                     in_multipart: false,
-                    subscription_bytes: 0,
+                    subscriptions_wait: false,
                     interest: Interest::NONE,
                     deadline: Instant::NEVER,
                     connect_deadline: Instant::NEVER,
@@ -422,17 +430,28 @@ impl Session {
         self.drive(Work::READ);
     }
 
-    /// Queues a subscription; called under the socket's lock. True: ask for a drive.
-    pub(crate) fn queue_subscription(&self, add: bool, prefix: &[u8]) -> bool {
+    /// Queues a change of the subscriptions; called under the socket's lock. True: ask for a drive.
+    pub(crate) fn queue_subscription(&self, change: Change) -> bool {
         let mut asides = self.asides.lock();
-        asides.get_or_insert_default().subscriptions.push((add, prefix.to_vec()));
+        asides.get_or_insert_default().subscriptions.push(change);
         drop(asides);
         self.drive.request(Work::WRITE)
     }
 
+    /// Queues all that is subscribed to, for a peer that has come; called under the socket's lock.
+    pub(crate) fn queue_subscriptions(&self, prefixes: Vec<Box<[u8]>>) {
+        if prefixes.is_empty() {
+            return;
+        }
+        let mut asides = self.asides.lock();
+        asides.get_or_insert_default().subscriptions = Outbox::new(prefixes);
+        drop(asides);
+        self.drive.request(Work::WRITE);
+    }
+
     pub(crate) fn forget_subscriptions(&self) {
         if let Some(asides) = &mut *self.asides.lock() {
-            asides.subscriptions.clear();
+            asides.subscriptions = Outbox::default();
         }
     }
 

@@ -29,10 +29,9 @@ const BODY_BYTES_FIRST: usize = 256 * 1024;
 const READ_BYTES_BEFORE_LARGE: usize = 1024;
 /// What the parts of a single message may add up to.
 const MULTIPART_BYTES_MAX: u64 = 8 << 30;
-/// What one peer's subscriptions may add up to.
-const SUBSCRIPTION_BYTES_MAX: usize = 256 << 20;
-/// What one subscription costs beside its bytes, roughly.
-const SUBSCRIPTION_BYTES_EACH: usize = 64;
+/// How much of the subscriptions waits in the session's own buffer: what is in there is sent as it is,
+/// whatever the application does about it by then. Arbitrary.
+const SUBSCRIPTION_BYTES_MAX: usize = 64 * 1024;
 /// How much is read of a peer that is not let in yet. One of NULL has sent its READY by then, others
 /// have nothing to send. Arbitrary.
 const UNDECIDED_BYTES_MAX: usize = 8 * 1024;
@@ -364,7 +363,7 @@ impl Session {
         if inner.takes_subscriptions && !more && !inner.in_multipart {
             // In ZMTP 3.0, and from libzmq's XSUB always, subscriptions come as messages.
             if let Some((add, prefix)) = legacy_subscription(&body) {
-                return self.take_subscription(inner, add, prefix);
+                return self.take_subscription(add, prefix);
             }
         }
         if inner.discards_input {
@@ -395,8 +394,8 @@ impl Session {
 
     fn take_event(self: &Arc<Self>, inner: &mut Inner, event: Event) -> Result<(), Failure> {
         match event {
-            Event::Subscribe(prefix) => self.take_subscription(inner, true, &prefix),
-            Event::Cancel(prefix) => self.take_subscription(inner, false, &prefix),
+            Event::Subscribe(prefix) => self.take_subscription(true, &prefix),
+            Event::Cancel(prefix) => self.take_subscription(false, &prefix),
             // The PONG is among what `write` sends.
             Event::Ping { ttl_ds } => {
                 inner.take_ping(ttl_ds);
@@ -409,27 +408,11 @@ impl Session {
         }
     }
 
-    fn take_subscription(
-        &self,
-        inner: &mut Inner,
-        add: bool,
-        prefix: &[u8],
-    ) -> Result<(), Failure> {
-        let bytes = prefix.len() + SUBSCRIPTION_BYTES_EACH;
-        if add {
-            inner.subscription_bytes += bytes;
-            if inner.subscription_bytes > SUBSCRIPTION_BYTES_MAX {
-                return Err(Failure::TooMuch("subscriptions without end"));
-            }
-        } else {
-            inner.subscription_bytes = inner.subscription_bytes.saturating_sub(bytes);
+    fn take_subscription(&self, add: bool, prefix: &[u8]) -> Result<(), Failure> {
+        match self.core.upgrade().filter(|core| core.takes_subscriptions) {
+            Some(core) => Ok(core.peer_subscription(self.pipe(), add, prefix)?),
+            None => Ok(()),
         }
-        if let Some(core) = self.core.upgrade()
-            && core.takes_subscriptions
-        {
-            core.peer_subscription(self.pipe(), add, prefix);
-        }
-        Ok(())
     }
 
     // Out.
@@ -441,7 +424,7 @@ impl Session {
     ) -> Result<(), Failure> {
         self.gather_control(inner);
         for _ in 0..WRITES_MAX {
-            if inner.seals() || inner.has_answers() {
+            if inner.seals() || inner.has_answers() || inner.subscriptions_wait {
                 self.gather_control(inner);
             }
             if inner.is_flushed() {
@@ -490,9 +473,24 @@ impl Session {
                 || inner.out.as_ref().is_none_or(|out| out.at_boundary())
         };
         if matches!(inner.phase, Phase::Traffic(_)) && may() {
-            // In this phase no name is being looked up.
-            let Some(asides) = self.asides.lock().take() else { return };
-            for (add, prefix) in asides.subscriptions {
+            let room_bytes =
+                SUBSCRIPTION_BYTES_MAX.saturating_sub(inner.control.len() - inner.control_sent);
+            let subscriptions = {
+                let mut asides = self.asides.lock();
+                inner.subscriptions_wait = false;
+                let Some(left) = asides.as_deref_mut().map(|asides| &mut asides.subscriptions)
+                else {
+                    return;
+                };
+                let subscriptions = left.take(room_bytes);
+                inner.subscriptions_wait = !left.is_empty();
+                if left.is_empty() {
+                    // In this phase no name is being looked up.
+                    *asides = None;
+                }
+                subscriptions
+            };
+            for (add, prefix) in subscriptions {
                 if add {
                     zmtp.subscribe(&prefix, &mut inner.control);
                 } else {
@@ -581,7 +579,8 @@ impl Inner {
     pub(super) fn is_flushed(&self) -> bool {
         self.control_sent == self.control.len()
             && !self.has_answers()
-            && (!matches!(self.phase, Phase::Traffic(_)) || !self.has_unsent())
+            && (!matches!(self.phase, Phase::Traffic(_))
+                || !(self.subscriptions_wait || self.has_unsent()))
     }
 
     /// Whether the pipe holds anything that the kernel has not yet taken.

@@ -12,7 +12,7 @@ use crate::context::ContextCore;
 use crate::error::OpenSocket;
 use crate::monitor::{EventKind, Hub};
 use crate::option::Options;
-use crate::pattern::{self, Automatic, Pattern, Refusal};
+use crate::pattern::{self, Automatic, Excess, Pattern, Refusal};
 use crate::pipe::{arena, newest, slots};
 use crate::reactor::{Group, Io, ListenerId};
 use crate::session::{Conflation, Ends, Rejection, Session, Settings};
@@ -308,6 +308,10 @@ impl Core {
         route: &Arc<Route>,
         identity: &[u8],
     ) -> bool {
+        // What the last peer had subscribed to is not this one's.
+        while self.is_sweeping(Some(id)) {
+            self.sweep();
+        }
         self.with(|state| {
             if let Some(pipe) = state.pipes.get(id) {
                 pipe.route = route.clone();
@@ -399,20 +403,58 @@ impl Core {
         });
     }
 
-    pub(crate) fn peer_subscription(&self, id: PipeId, add: bool, prefix: &[u8]) {
+    /// A peer subscribed, or unsubscribed. Refused: its connection is to end.
+    pub(crate) fn peer_subscription(
+        &self,
+        id: PipeId,
+        add: bool,
+        prefix: &[u8],
+    ) -> Result<(), Excess> {
         self.with(|state| {
             if state.pipes.get(id).is_some() {
-                state.pattern.peer_subscription(&mut state.pipes, id, add, prefix);
+                state.pattern.peer_subscription(&mut state.pipes, id, add, prefix)?;
                 state.notify(Events::PEERS | Events::IN);
             }
-        });
+            Ok(())
+        })
+    }
+
+    /// As [`Core::peer_subscription`], of a socket of this process.
+    fn far_subscription(&self, id: PipeId, add: bool, prefix: &[u8]) {
+        if self.peer_subscription(id, add, prefix).is_err() {
+            self.with(|state| {
+                state.pattern.detach(&mut state.pipes, id);
+                state.pipes.end(id);
+                state.notify(Events::PEERS | Events::IN);
+            });
+            self.sweep_all();
+        }
+    }
+
+    /// Forgets some of what peers that are gone had subscribed to. False: there is nothing left.
+    pub(crate) fn sweep(&self) -> bool {
+        self.with(|state| {
+            let goes_on = state.pattern.sweep(&mut state.pipes);
+            state.notify(Events::PEERS | Events::IN);
+            goes_on
+        })
+    }
+
+    /// The same, on the calling thread, to the end; others have the lock in between.
+    pub(super) fn sweep_all(&self) {
+        while self.is_sweeping(None) && self.sweep() {}
+    }
+
+    /// Whether anything is left to forget of a peer that is gone, or of any.
+    pub(crate) fn is_sweeping(&self, pipe: Option<PipeId>) -> bool {
+        self.takes_subscriptions && self.with(|state| state.pattern.is_sweeping(pipe))
     }
 
     pub(super) fn peer_news(&self, id: PipeId, news: PeerNews) {
         match news {
             PeerNews::Readable => self.readable(id),
             PeerNews::Writable => self.writable(id),
-            PeerNews::Subscription(add, prefix) => self.peer_subscription(id, add, &prefix),
+            PeerNews::Subscription(add, prefix) => self.far_subscription(id, add, &prefix),
             PeerNews::Ended(taken) => self.far_end_ended(id, taken),
             PeerNews::Hwms { sndhwm, rcvhwm, asks } => {
                 self.with(|state| state.far_hwms(id, [sndhwm, rcvhwm], asks));
@@ -558,6 +600,7 @@ impl Core {
             state.notify(Events::PEERS);
             (sessions, state.options.linger)
         });
+        self.sweep_all();
         for session in sessions {
             session.close(linger_ms);
         }
@@ -571,6 +614,7 @@ impl Core {
             state.pattern.detach(&mut state.pipes, id);
             (state.pipes.abandon(id), route, state.options.linger)
         });
+        self.sweep_all();
         if let Some(route) = route {
             self.tell_closed(&route);
         }
@@ -807,9 +851,9 @@ impl State {
         }
         let Some(pipe) = self.pipes.get(id) else { return false };
         pipe.connected = true;
-        self.pattern.subscriptions(&mut |prefix| {
-            session.queue_subscription(true, prefix);
-        });
+        let mut prefixes = Vec::new();
+        self.pattern.subscriptions(&mut |prefix| prefixes.push(prefix.into()));
+        session.queue_subscriptions(prefixes);
         self.notify(Events::PEERS | Events::OUT | Events::IN);
         true
     }

@@ -11,10 +11,10 @@ use crate::session::Session;
 use crate::socket::after::After;
 use crate::socket::core::Core;
 use crate::statistics::{DropReason, Dropped, Drops};
-use crate::subscription::Subscriptions;
+use crate::subscription::{Change, ChangeKind, Subscriptions};
 
 /// Names a pipe of one socket; never reused for another pipe.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct PipeId {
     index: u32,
     generation: u32,
@@ -59,7 +59,7 @@ pub(crate) struct Pipe {
     pub(crate) dropped: Option<Box<Drops>>,
     /// What was published since the connection was last asked to write.
     pub(crate) unwritten: Unwritten,
-    /// The message of a fan-out that it was last chosen for.
+    /// The message of a fan-out that it was last chosen for; `u64::MAX` while it is passed over.
     pub(crate) chosen_for: u64,
 }
 
@@ -370,7 +370,7 @@ impl Pipes {
     #[inline]
     pub(crate) fn choose(&mut self, id: PipeId, message: NonZeroU64) -> Option<bool> {
         let pipe = self.get(id)?;
-        if pipe.chosen_for == message.get() {
+        if pipe.chosen_for >= message.get() {
             return None;
         }
         pipe.chosen_for = message.get();
@@ -380,6 +380,18 @@ impl Pipes {
             Output::Newest(_) => Some(true),
             Output::Closed(_) => None,
         }
+    }
+
+    /// Keeps the pipe out of every fan-out, or no longer does.
+    pub(crate) fn pass_over(&mut self, id: PipeId, passes: bool) {
+        if let Some(pipe) = self.get(id) {
+            pipe.chosen_for = if passes { u64::MAX } else { 0 };
+        }
+    }
+
+    /// Whether the peer is another socket of this process.
+    pub(crate) fn is_within(&mut self, id: PipeId) -> bool {
+        self.get(id).is_some_and(|pipe| matches!(pipe.link, Link::Inproc(..)))
     }
 
     /// Writes one part; the last part of a message makes the whole of it visible.
@@ -547,18 +559,27 @@ impl Pipes {
         }
     }
 
-    /// Tells the peer that a subscription came (`true`) or went. Never counts against HWM.
-    pub(crate) fn tell_subscription(&mut self, id: PipeId, add: bool, prefix: &[u8]) {
+    /// Tells the peer that a subscription came or went. Never counts against HWM. `was_held`: the
+    /// prefix was subscribed to before.
+    pub(crate) fn tell_subscription(
+        &mut self,
+        id: PipeId,
+        kind: ChangeKind,
+        prefix: &[u8],
+        was_held: bool,
+    ) {
         let slot = &mut self.slots[id.index as usize];
         let Some(pipe) = slot.pipe.as_mut() else { return };
         match &pipe.link {
             // Before the handshake is done nothing is said: at its end everything is.
             Link::Session(session) if pipe.connected => {
-                if session.queue_subscription(add, prefix) {
+                let change = Change { prefix: prefix.into(), kind, was_held };
+                if session.queue_subscription(change) {
                     self.after.kick(session);
                 }
             }
             Link::Inproc(peer, peer_pipe) => {
+                let add = kind == ChangeKind::Subscribe;
                 let news = PeerNews::Subscription(add, prefix.to_vec());
                 self.after.tell(peer, *peer_pipe, news);
             }

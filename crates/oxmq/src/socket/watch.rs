@@ -173,6 +173,7 @@ impl Core {
             state.forget_ended();
             route
         });
+        self.sweep_all();
         if let Some(route) = route {
             let kind = || EventKind::Disconnected(Reason::end_of_stream());
             self.hub.emit(&route, None, kind);

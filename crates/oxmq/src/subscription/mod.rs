@@ -14,28 +14,47 @@
 //! - The label of a node is empty at the root alone (and in free slots).
 //! - A node that nobody holds and that has one child is longer together with that child than
 //!   `LABEL_BYTES_MAX`; one that has none does not exist, the root excepted.
-//! - A node that somebody holds keeps its index: splitting puts a new node above it, and merging
-//!   takes away the upper one.
+//! - A node that somebody holds keeps its index when others are split, by a new node above, and when
+//!   they are merged, which takes away the upper one. Only a removal may move it, to a free slot.
 //! - `peers[held.key].nodes[held.at]` is the node that `held` stands in, and the reverse.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
+mod news;
+mod outbox;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use news::{Full, News};
+pub(crate) use outbox::{Change, ChangeKind, Outbox};
 
 /// The subscriptions of keys (peers) to prefixes of topics.
 pub(crate) struct Subscriptions<K> {
     nodes: Vec<Node<K>>,
-    /// The free slots of `nodes`, linked through `Node::parent`; `NONE` ends the list.
+    /// The free slots of `nodes`, linked through `Node::parent` and back through `Node::back`; `NONE`
+    /// ends the list.
     free_head: u32,
     free_len: usize,
     peers: HashMap<K, Peer>,
     /// Subscriptions, each key's duplicates counted once.
     len: usize,
-    /// The lengths of their prefixes.
-    bytes: usize,
+    /// Prefixes that anybody holds.
+    prefixes: usize,
+}
+
+/// What became of a subscription that a key may have once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    /// Nobody was subscribed to this prefix before.
+    First,
+    /// Others were.
+    Joined,
+    /// The key was.
+    HeldAlready,
+    /// With this one the key would hold too much.
+    TooMuch,
 }
 
 /// What became of a subscription that somebody gave up.
@@ -45,8 +64,18 @@ pub(crate) enum Removed {
     NotFound,
     /// The key had subscribed more than once, and still is.
     StillHeld,
-    /// It was the key's last subscription to this prefix.
+    /// It was the key's last subscription to this prefix; others have theirs.
     LastOfKey,
+    /// It was anybody's last subscription to this prefix.
+    Last,
+}
+
+/// One subscription of a key that leaves, taken back.
+pub(crate) struct Popped {
+    /// It was anybody's last to its prefix.
+    pub(crate) last: bool,
+    /// What it cost to find and remove, in visits of nodes.
+    pub(crate) work: usize,
 }
 
 struct Node<K> {
@@ -55,6 +84,8 @@ struct Node<K> {
     children: Vec<Child>,
     held: Vec<Held<K>>,
     parent: u32,
+    /// Of a free slot.
+    back: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -74,7 +105,16 @@ struct Held<K> {
 #[derive(Default)]
 struct Peer {
     nodes: Vec<u32>,
+    /// The bytes of its prefixes; more than that while it leaves.
     bytes: usize,
+}
+
+/// What one subscription costs beside its bytes, roughly.
+const BYTES_EACH: usize = 64;
+
+/// What a subscription to this prefix is counted as.
+fn charge(prefix: &[u8]) -> usize {
+    prefix.len() + BYTES_EACH
 }
 
 impl<K: Copy + Eq + Hash> Subscriptions<K> {
@@ -85,7 +125,7 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
             free_len: 0,
             peers: HashMap::new(),
             len: 0,
-            bytes: 0,
+            prefixes: 0,
         }
     }
 
@@ -103,22 +143,39 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
         let peer = self.peers.entry(key).or_default();
         if node.held.is_empty() {
             node.held.reserve_exact(1);
+            self.prefixes += 1;
         }
         node.held.push(Held { key, count: 1, at: peer.nodes.len() as u32 });
         peer.nodes.push(id);
         peer.bytes += prefix.len();
         self.len += 1;
-        self.bytes += prefix.len();
         true
     }
 
     /// Subscribes `key` as [`insert`](Subscriptions::insert) does, but once only: one
-    /// [`remove`](Subscriptions::remove) is enough however often this is called.
-    pub(crate) fn insert_once(&mut self, prefix: &[u8], key: K) {
-        let held = self.find(prefix).map(|id| &self.nodes[id as usize].held);
-        if !held.is_some_and(|held| held.iter().any(|held| held.key == key)) {
-            self.insert(prefix, key);
+    /// [`remove`](Subscriptions::remove) is enough however often this is called. With `bytes_max`, its
+    /// subscriptions may take no more than that, their prefixes and what they cost besides.
+    pub(crate) fn insert_once(
+        &mut self,
+        prefix: &[u8],
+        key: K,
+        bytes_max: Option<usize>,
+    ) -> Inserted {
+        let held = self.find(prefix).map_or(&[][..], |id| &self.nodes[id as usize].held);
+        if held.iter().any(|held| held.key == key) {
+            return Inserted::HeldAlready;
         }
+        let inserted = if held.is_empty() { Inserted::First } else { Inserted::Joined };
+        if bytes_max.is_some_and(|max| self.charge_of(key).saturating_add(charge(prefix)) > max) {
+            return Inserted::TooMuch;
+        }
+        self.insert(prefix, key);
+        inserted
+    }
+
+    /// What the subscriptions of `key` are counted as.
+    fn charge_of(&self, key: K) -> usize {
+        self.peers.get(&key).map_or(0, |peer| peer.bytes + peer.nodes.len() * BYTES_EACH)
     }
 
     /// How many keys are subscribed to exactly this prefix.
@@ -126,23 +183,9 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
         self.find(prefix).map_or(0, |id| self.nodes[id as usize].held.len())
     }
 
-    /// How many prefixes anybody is subscribed to. Walks them all.
+    /// How many prefixes anybody is subscribed to.
     pub(crate) fn prefixes(&self) -> usize {
-        self.nodes.iter().filter(|node| !node.held.is_empty()).count()
-    }
-
-    /// The prefixes that `key` is subscribed to, in no particular order.
-    pub(crate) fn prefixes_of(&self, key: K) -> Vec<Vec<u8>> {
-        let nodes = self.peers.get(&key).map_or(&[][..], |peer| &peer.nodes);
-        let prefix = |&end: &u32| {
-            let mut path = vec![end];
-            while path[path.len() - 1] != ROOT {
-                path.push(self.nodes[path[path.len() - 1] as usize].parent);
-            }
-            let labels = path.iter().rev().flat_map(|&id| self.nodes[id as usize].label.iter());
-            labels.copied().collect()
-        };
-        nodes.iter().map(prefix).collect()
+        self.prefixes
     }
 
     /// Takes back one [`insert`](Subscriptions::insert) of the same prefix and key.
@@ -158,8 +201,9 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
         }
         let at = node.held.swap_remove(slot).at as usize;
         give_back(&mut node.held);
+        let last = node.held.is_empty();
         self.len -= 1;
-        self.bytes -= prefix.len();
+        self.prefixes -= usize::from(last);
         if let Entry::Occupied(mut entry) = self.peers.entry(key) {
             let peer = entry.get_mut();
             peer.bytes -= prefix.len();
@@ -175,23 +219,49 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
                 entry.remove();
             }
         }
-        self.prune(id);
-        self.shrink();
-        Removed::LastOfKey
+        let released = self.prune(id);
+        self.shrink(released);
+        if last { Removed::Last } else { Removed::LastOfKey }
     }
 
-    /// Takes back every subscription of `key`: the peer left.
-    pub(crate) fn remove_key(&mut self, key: K) {
-        let Some(peer) = self.peers.remove(&key) else { return };
-        self.len -= peer.nodes.len();
-        self.bytes -= peer.bytes;
-        for id in peer.nodes {
-            let held = &mut self.nodes[id as usize].held;
-            held.retain(|held| held.key != key);
-            give_back(held);
-            self.prune(id);
+    /// Takes back one subscription of `key`, which leaves: some one, and all of its duplicates.
+    /// Writes its prefix into `prefix`, if it is wanted. `None`: there are none left.
+    ///
+    /// Each call costs little, however many there are, so that a socket's lock can be given away in
+    /// between. Beside walking and removing at most as many nodes as the prefix has bytes, it moves
+    /// a few.
+    pub(crate) fn pop(&mut self, key: K, prefix: Option<&mut Vec<u8>>) -> Option<Popped> {
+        let Entry::Occupied(mut entry) = self.peers.entry(key) else { return None };
+        let peer = entry.get_mut();
+        let id = peer.nodes.pop()?;
+        if peer.nodes.is_empty() {
+            entry.remove();
         }
-        self.shrink();
+        if self.peers.len() < self.peers.capacity() / 8 {
+            self.peers.shrink_to(self.peers.len() * 2);
+        }
+        let mut work = 1;
+        if let Some(prefix) = prefix {
+            work += self.spell(id, prefix);
+        }
+        let held = &mut self.nodes[id as usize].held;
+        work += held.len() / HELD_A_VISIT;
+        if let Some(slot) = held.iter().position(|held| held.key == key) {
+            held.swap_remove(slot);
+        }
+        give_back(held);
+        let last = held.is_empty();
+        self.len -= 1;
+        self.prefixes -= usize::from(last);
+        let released = self.prune(id);
+        self.shrink(released);
+        Some(Popped { last, work: work + released })
+    }
+
+    /// Takes back every subscription of `key`.
+    #[cfg(test)]
+    pub(crate) fn remove_key(&mut self, key: K) {
+        while self.pop(key, None).is_some() {}
     }
 
     /// Calls `found` for every subscription that `topic` begins with: several times for a key
@@ -250,7 +320,7 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
     /// The bytes of their prefixes.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.peers.values().map(|peer| peer.bytes).sum()
     }
 
     /// How many subscriptions `key` has, duplicates counted once.
@@ -271,6 +341,20 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
         let slot = node.child(*rest.first()?).ok()?;
         let below = &self.nodes[node.children[slot].node as usize];
         Some((below, rest.strip_prefix(&*below.label)?))
+    }
+
+    /// Writes the prefix that ends at a node, and says how many nodes it has.
+    fn spell(&self, mut id: u32, prefix: &mut Vec<u8>) -> usize {
+        prefix.clear();
+        let mut nodes = 0;
+        while id != ROOT {
+            let node = &self.nodes[id as usize];
+            prefix.extend(node.label.iter().rev());
+            nodes += 1;
+            id = node.parent;
+        }
+        prefix.reverse();
+        nodes
     }
 
     /// The node at which `prefix` ends.
@@ -330,12 +414,14 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
         above
     }
 
-    /// Restores the invariants after `id` lost one who held it.
-    fn prune(&mut self, mut id: u32) {
+    /// Restores the invariants after `id` lost one who held it. Says how many nodes are gone.
+    fn prune(&mut self, mut id: u32) -> usize {
+        let free_before = self.free_len;
         while id != ROOT {
             let node = &mut self.nodes[id as usize];
             if !node.held.is_empty() || !node.children.is_empty() {
-                return self.merge(id);
+                self.merge(id);
+                break;
             }
             let (first, parent) = (node.label[0], node.parent);
             self.release(id);
@@ -346,6 +432,7 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
             }
             id = parent;
         }
+        self.free_len - free_before
     }
 
     /// Joins `id` to its only child, if nobody holds it and the labels fit together.
@@ -373,61 +460,84 @@ impl<K: Copy + Eq + Hash> Subscriptions<K> {
             return (self.nodes.len() - 1) as u32;
         }
         let id = self.free_head;
-        self.free_head = self.nodes[id as usize].parent;
-        self.free_len -= 1;
+        self.unlink(id);
         self.nodes[id as usize] = node;
         id
     }
 
     /// Makes a free slot of a node that nothing points at any more.
     fn release(&mut self, id: u32) {
-        self.nodes[id as usize] = Node::new(Box::default(), self.free_head);
+        let next = self.free_head;
+        self.nodes[id as usize] = Node::new(Box::default(), next);
+        if next != NONE {
+            self.nodes[next as usize].back = id;
+        }
         self.free_head = id;
         self.free_len += 1;
     }
 
-    /// Moves the nodes together and gives memory back when most slots are free. As many removals
-    /// came before as nodes move here.
-    fn shrink(&mut self) {
-        if self.peers.len() < self.peers.capacity() / 8 {
-            self.peers.shrink_to(self.peers.len() * 2);
+    /// Takes a slot out of the list of free ones.
+    fn unlink(&mut self, id: u32) {
+        let (next, back) = (self.nodes[id as usize].parent, self.nodes[id as usize].back);
+        match back {
+            NONE => self.free_head = next,
+            back => self.nodes[back as usize].parent = next,
         }
-        if self.free_len < FREE_MIN || self.free_len < self.nodes.len() / 4 * 3 {
+        if next != NONE {
+            self.nodes[next as usize].back = back;
+        }
+        self.free_len -= 1;
+    }
+
+    /// Gives memory back when most slots are free, a little with each removal, for all of it at once
+    /// would hold up whoever waits: a removal that `released` so many nodes takes twice as many slots
+    /// away.
+    fn shrink(&mut self, released: usize) {
+        for _ in 0..2 * released {
+            if self.free_len <= FREE_MIN + self.nodes.len() / 2 {
+                break;
+            }
+            self.take_last_slot();
+        }
+        let (slots, capacity) = (self.nodes.len(), self.nodes.capacity());
+        if self.free_len + 1 == slots && slots <= 2 * FREE_MIN + 2 {
+            self.nodes.truncate(1);
+            self.nodes.shrink_to_fit();
+            self.free_head = NONE;
+            self.free_len = 0;
+        } else if slots < capacity / 2 {
+            // By an eighth, for giving pages back costs, too.
+            self.nodes.shrink_to(capacity / 8 * 7);
+        }
+    }
+
+    /// Takes away the last slot; if a node is in it, that moves to a free one.
+    fn take_last_slot(&mut self) {
+        let last = (self.nodes.len() - 1) as u32;
+        if self.nodes[last as usize].label.is_empty() {
+            self.unlink(last);
+            self.nodes.pop();
             return;
         }
-        let mut live = 0;
-        let moved: Vec<u32> = (ROOT..)
-            .zip(&self.nodes)
-            .map(|(id, node)| {
-                let new = live;
-                live += u32::from(id == ROOT || !node.label.is_empty());
-                new
-            })
-            .collect();
-        let mut id = ROOT;
-        self.nodes.retain_mut(|node| {
-            let keep = id == ROOT || !node.label.is_empty();
-            if keep && id != ROOT {
-                node.parent = moved[node.parent as usize];
-            }
-            for child in &mut node.children {
-                child.node = moved[child.node as usize];
-            }
-            id += 1;
-            keep
-        });
-        self.nodes.shrink_to_fit();
-        for node in self.peers.values_mut().flat_map(|peer| &mut peer.nodes) {
-            *node = moved[*node as usize];
+        let to = self.free_head;
+        self.unlink(to);
+        let Some(node) = self.nodes.pop() else { return };
+        self.nodes[node.parent as usize].adopt(node.label[0], to);
+        for child in &node.children {
+            self.nodes[child.node as usize].parent = to;
         }
-        self.free_head = NONE;
-        self.free_len = 0;
+        for held in &node.held {
+            if let Some(peer) = self.peers.get_mut(&held.key) {
+                peer.nodes[held.at as usize] = to;
+            }
+        }
+        self.nodes[to as usize] = node;
     }
 }
 
 impl<K> Node<K> {
     fn new(label: Box<[u8]>, parent: u32) -> Node<K> {
-        Node { label, children: Vec::new(), held: Vec::new(), parent }
+        Node { label, children: Vec::new(), held: Vec::new(), parent, back: NONE }
     }
 
     /// The slot in `children` of the child whose label begins with `first`, or where it would be.
@@ -468,3 +578,6 @@ const LABEL_BYTES_MAX: usize = 4096;
 
 /// The fewest free slots worth moving nodes for; chosen arbitrarily.
 const FREE_MIN: usize = 1024;
+
+/// Looking for one key among so many that hold a node costs as much as visiting one, roughly.
+const HELD_A_VISIT: usize = 32;

@@ -3,10 +3,10 @@ use std::collections::BTreeMap;
 use super::*;
 
 /// Steele and Vigna's SplitMix64.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -48,7 +48,8 @@ impl Model {
             None => Removed::NotFound,
             Some(1) => {
                 self.0.remove(&entry);
-                Removed::LastOfKey
+                let others = self.0.keys().any(|(held, _)| held == prefix);
+                if others { Removed::LastOfKey } else { Removed::Last }
             }
             Some(count) => {
                 *count -= 1;
@@ -101,6 +102,14 @@ fn check(trie: &Subscriptions<u16>) {
         }
     }
     assert_eq!(live + trie.free_len, trie.nodes.len());
+    let (mut free, mut last, mut next) = (0, NONE, trie.free_head);
+    while next != NONE {
+        assert_eq!(trie.nodes[next as usize].back, last);
+        (last, next) = (next, trie.nodes[next as usize].parent);
+        free += 1;
+    }
+    assert_eq!(free, trie.free_len);
+    assert_eq!(trie.prefixes(), trie.nodes.iter().filter(|node| !node.held.is_empty()).count());
     assert_eq!(held, trie.len());
     assert_eq!(held, trie.peers.values().map(|peer| peer.nodes.len()).sum::<usize>());
     assert_eq!(trie.bytes(), trie.peers.values().map(|peer| peer.bytes).sum::<usize>());
@@ -146,6 +155,36 @@ fn agrees_with_a_naive_model() {
                     trie.remove_key(key);
                     model.0.retain(|held, _| held.1 != key);
                 }
+                95 => {
+                    let is_held = model.0.contains_key(&(topic.clone(), key));
+                    let others = model.0.keys().any(|held| held.0 == topic && held.1 != key);
+                    let inserted = match (is_held, others) {
+                        (true, _) => Inserted::HeldAlready,
+                        (false, true) => Inserted::Joined,
+                        (false, false) => Inserted::First,
+                    };
+                    let charge = trie.charge_of(key) + charge(&topic);
+                    if !is_held {
+                        let less = trie.insert_once(&topic, key, Some(charge - 1));
+                        assert_eq!(less, Inserted::TooMuch);
+                        model.insert(&topic, key);
+                    }
+                    assert_eq!(trie.insert_once(&topic, key, Some(charge)), inserted);
+                }
+                96 => {
+                    // A peer leaves; others come and go in between.
+                    let mut prefix = Vec::new();
+                    for _ in 0..random.below(20) {
+                        let Some(popped) = trie.pop(key, Some(&mut prefix)) else { break };
+                        let entry = (prefix.clone(), key);
+                        assert!(model.0.remove(&entry).is_some());
+                        assert_eq!(popped.last, !model.0.keys().any(|held| held.0 == prefix));
+                    }
+                    // Its bytes are known again when all is gone.
+                    while trie.pop(key, Some(&mut prefix)).is_some() {
+                        assert!(model.0.remove(&(prefix.clone(), key)).is_some());
+                    }
+                }
                 _ => {
                     let wanted = model.matches(&topic);
                     assert_eq!(trie.contains_match(&topic), !wanted.is_empty());
@@ -174,7 +213,7 @@ fn empty_prefix_matches_everything_at_the_root() {
     assert_eq!(matches(&trie, b""), [3]);
     assert_eq!(matches(&trie, b"anything"), [3]);
     assert_eq!(trie.remove(b"", 3), Removed::StillHeld);
-    assert_eq!(trie.remove(b"", 3), Removed::LastOfKey);
+    assert_eq!(trie.remove(b"", 3), Removed::Last);
     assert_eq!(trie.remove(b"", 3), Removed::NotFound);
     assert!(!trie.contains_match(b"anything"));
 }
@@ -187,7 +226,7 @@ fn removing_takes_exactly_the_prefix_named() {
     assert_eq!(trie.remove(b"new", 1), Removed::NotFound);
     assert_eq!(trie.remove(b"news", 2), Removed::NotFound);
     assert_eq!(trie.remove(b"newsy", 1), Removed::NotFound);
-    assert_eq!(trie.remove(b"news", 1), Removed::LastOfKey);
+    assert_eq!(trie.remove(b"news", 1), Removed::Last);
     assert_eq!(matches(&trie, b"news"), []);
     assert_eq!(matches(&trie, b"newton"), [2]);
     check(&trie);
@@ -209,7 +248,7 @@ fn a_topic_of_100_mib_is_one_subscription_among_others() {
     trie.for_each(|prefix, _, _| longest = longest.max(prefix.len()));
     assert_eq!(longest, huge.len());
     trie.remove_key(2);
-    assert_eq!(trie.remove(&huge, 1), Removed::LastOfKey);
+    assert_eq!(trie.remove(&huge, 1), Removed::Last);
     check(&trie);
     assert_eq!(trie.nodes.capacity(), 1);
 }
@@ -224,7 +263,7 @@ fn a_million_topics_come_and_go() {
     check(&trie);
     assert_eq!(matches(&trie, &topic(77)), [1]);
     for i in (0..1_000_000).step_by(2) {
-        assert_eq!(trie.remove(&topic(i), 0), Removed::LastOfKey);
+        assert_eq!(trie.remove(&topic(i), 0), Removed::Last);
     }
     check(&trie);
     assert_eq!(matches(&trie, &topic(76)), []);
@@ -249,7 +288,7 @@ fn moving_nodes_together_keeps_who_is_left() {
         assert_eq!(matches(&trie, &topic(i)).len(), usize::from(key(i)));
     }
     for i in (0..20_000).filter(|&i| key(i) == 1) {
-        assert_eq!(trie.remove(&topic(i), 1), Removed::LastOfKey);
+        assert_eq!(trie.remove(&topic(i), 1), Removed::Last);
     }
     check(&trie);
     assert_eq!(trie.len(), 0);
