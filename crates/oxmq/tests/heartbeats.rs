@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use oxmq::option::{
     CONNECT_TIMEOUT, HANDSHAKE_IVL, HEARTBEAT_IVL, HEARTBEAT_TIMEOUT, HEARTBEAT_TTL, MAXMSGSIZE,
-    RCVHWM, RECONNECT_IVL, RECONNECT_IVL_MAX, TCP_KEEPALIVE, TCP_KEEPALIVE_CNT, TCP_KEEPALIVE_IDLE,
-    TCP_KEEPALIVE_INTVL, TOS,
+    RCVHWM, RECONNECT_IVL, RECONNECT_IVL_MAX, SNDBUF, TCP_KEEPALIVE, TCP_KEEPALIVE_CNT,
+    TCP_KEEPALIVE_IDLE, TCP_KEEPALIVE_INTVL, TOS,
 };
 use oxmq::{Context, Socket, SocketType};
 
@@ -176,6 +176,130 @@ fn a_full_queue_of_ours_is_not_the_peers_silence() {
     // From here on the peer may be found silent, but only after it has been read to the end.
     for at in 0..100_u8 {
         assert_eq!(pull.recv_timeout(LONG).unwrap()[..], [at]);
+    }
+}
+
+/// A PUSH socket that asks for signs of life, and a peer with a small buffer.
+fn pushing(context: &Context, endpoint: &str, timeout_ms: i32) -> (Socket, RawPeer) {
+    let push = context.socket(SocketType::Push).unwrap();
+    push.set(SNDBUF, 4096).unwrap();
+    push.set(HEARTBEAT_IVL, 50).unwrap();
+    push.set(HEARTBEAT_TIMEOUT, timeout_ms).unwrap();
+    let mut peer = RawPeer::connect_with(&push.bind(endpoint).unwrap(), 4096);
+    peer.send(&raw::GREETING_OURS);
+    peer.expect(&raw::GREETING_OURS);
+    peer.send(&raw::ready("PULL", None));
+    peer.expect(&raw::ready("PUSH", None));
+    push.wait_for_peers(1, Some(LONG)).unwrap();
+    (push, peer)
+}
+
+/// Reads PINGs, as many as come before the first byte of what is to come.
+fn expect_after_pings(peer: &mut RawPeer, bytes: &[u8]) {
+    let mut read = vec![0; PING.len()];
+    loop {
+        peer.stream.read_exact(&mut read).unwrap();
+        if read != PING {
+            break;
+        }
+    }
+    assert_eq!(read, bytes[..PING.len()]);
+    peer.expect(&bytes[PING.len()..]);
+}
+
+/// A long message that takes its time on the way is no silence: no PING could have been answered.
+#[test]
+fn who_takes_a_long_message_slowly_is_alive() {
+    const TIMEOUT_MS: i32 = 1500;
+    std::thread::scope(|scope| {
+        for endpoint in endpoints() {
+            scope.spawn(move || {
+                let context = Context::new();
+                let (push, mut peer) = pushing(&context, &endpoint, TIMEOUT_MS);
+                let body = support::body(2_000_000);
+                push.send(&body[..]).unwrap();
+                let message = raw::message(&[&body]);
+                let began = Instant::now();
+                let steps = message.chunks(message.len() / 100);
+                for (step, bytes) in (1..).zip(steps) {
+                    // The line: three times as slow as the peer may be silent.
+                    let due = began + Duration::from_millis(3 * TIMEOUT_MS as u64) * step / 100;
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    if step == 1 {
+                        expect_after_pings(&mut peer, bytes);
+                    } else {
+                        peer.expect(bytes);
+                    }
+                }
+                peer.expect(PING);
+                assert_eq!(push.last_failure(), None, "{endpoint}");
+            });
+        }
+    });
+}
+
+/// That a connection is blocked is no sign of life.
+#[test]
+fn who_takes_nothing_is_disconnected_however_much_waits() {
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let (push, _peer) = pushing(&context, &endpoint, 200);
+        let began = Instant::now();
+        push.send(support::body(2_000_000)).unwrap();
+        wait_for_failure(&push);
+        assert_eq!(failure(&push), "the peer has not answered for 200 ms");
+        assert!(began.elapsed() >= Duration::from_millis(200), "too early");
+    }
+}
+
+/// Nor is it that the peer's system acknowledges what its application does not read.
+#[test]
+fn who_reads_nothing_is_disconnected_though_its_system_takes_more() {
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let push = context.socket(SocketType::Push).unwrap();
+        push.set(HEARTBEAT_IVL, 50).unwrap();
+        push.set(HEARTBEAT_TIMEOUT, 200).unwrap();
+        let mut peer = RawPeer::connect(&push.bind(&endpoint).unwrap());
+        peer.send(&raw::GREETING_OURS);
+        peer.expect(&raw::GREETING_OURS);
+        peer.send(&raw::ready("PULL", None));
+        peer.expect(&raw::ready("PUSH", None));
+        push.wait_for_peers(1, Some(LONG)).unwrap();
+        let monitor = push.monitor();
+        let mut sent = 0;
+        // A message every millisecond, far less than its buffer holds.
+        while push.last_failure().is_none() {
+            assert!(sent < 10_000, "{endpoint}: it is believed in");
+            push.send("unread").unwrap();
+            sent += 1;
+            let _ = monitor.recv_timeout(Duration::from_millis(1));
+        }
+        assert_eq!(failure(&push), "the peer has not answered for 200 ms");
+    }
+}
+
+/// A peer that is cut off behind a full pipe is found out as one that rests.
+#[test]
+fn who_is_cut_off_is_disconnected_however_much_waits() {
+    let context = Context::new();
+    let (push, mut peer) = pushing(&context, "tcp://127.0.0.1:*", 500);
+    let body = support::body(2_000_000);
+    push.send(&body[..]).unwrap();
+    expect_after_pings(&mut peer, &raw::message(&[&body])[..500_000]);
+    peer.cut_off();
+    let began = Instant::now();
+    wait_for_failure(&push);
+    assert_eq!(failure(&push), "the peer has not answered for 500 ms");
+    // Twice the time, and what a busy machine needs.
+    assert!(began.elapsed() < LONG);
+}
+
+fn wait_for_failure(socket: &Socket) {
+    let deadline = Instant::now() + LONG;
+    while socket.last_failure().is_none() {
+        assert!(Instant::now() < deadline, "it is believed in for ever");
+        std::thread::yield_now();
     }
 }
 

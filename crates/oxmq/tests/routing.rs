@@ -1,14 +1,9 @@
 //! DEALER and ROUTER: identities, and what is done with messages that cannot be delivered.
 
-mod support;
-
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use oxmq::{Context, Dealer, Message, RecvError, Reply, Request, Router, SendErrorKind, option};
-
-use oxmq::monitor::EventKind;
-use support::raw::{self, GREETING_OURS, RawPeer};
 
 const LONG: Option<Duration> = Some(Duration::from_secs(300));
 /// How long to wait for what must not come.
@@ -146,42 +141,6 @@ fn a_second_peer_of_the_same_name_is_refused() {
             };
             assert_eq!(parts(&heard), [&b"twin"[..], b"second"]);
         }
-    }
-}
-
-/// Who bears a name that another comes under is asked for a sign of life.
-#[test]
-fn a_name_is_kept_by_the_living_and_not_by_the_silent() {
-    for endpoint in &endpoints()[..2] {
-        let context = Context::new();
-        let router = router(&context);
-        let endpoint = router.bind(endpoint).unwrap();
-        let first = dealer(&context, "living");
-        first.connect(&endpoint).unwrap();
-        first.send("first").unwrap();
-        assert_eq!(parts(&router.recv_multipart().unwrap()), [&b"living"[..], b"first"]);
-        let mut silent = RawPeer::connect(&endpoint);
-        silent.send(&GREETING_OURS);
-        silent.send(&raw::ready("DEALER", Some("silent")));
-        silent.send(&raw::message(&["first"]));
-        assert_eq!(parts(&router.recv_multipart().unwrap()), [&b"silent"[..], b"first"]);
-
-        let started = Instant::now();
-        let monitor = router.as_ref().monitor();
-        let [twin, heir] = ["living", "silent"].map(|name| dealer(&context, name));
-        twin.connect(&endpoint).unwrap();
-        heir.connect(&endpoint).unwrap();
-        let mut refused = 0;
-        // Longer than who is asked has to answer, and than the heir needs to come again.
-        while started.elapsed() < Duration::from_secs(2) || refused <= 5 {
-            let event = monitor.recv_timeout(LONG.unwrap()).unwrap();
-            refused += u32::from(matches!(event.kind, EventKind::HandshakeFailed(_)));
-        }
-        heir.send("the heir").unwrap();
-        assert_eq!(parts(&router.recv_multipart().unwrap()), [&b"silent"[..], b"the heir"]);
-        router.send_multipart(["living", "still there"]).unwrap();
-        assert_eq!(first.recv().unwrap()[..], *b"still there");
-        twin.set(option::LINGER, 0).unwrap();
     }
 }
 

@@ -354,9 +354,11 @@ options! {
     /// one of them.
     ///
     /// Default: empty, and each ROUTER makes a name up. A name that another peer of the same
-    /// ROUTER bears gets the connection refused, for as long as that one is alive: it is sent a PING
-    /// (if it speaks ZMTP 3.1), and disconnected if nothing is heard of it for HEARTBEAT_TIMEOUT, or
-    /// a second where there is none.
+    /// ROUTER bears gets the connection refused, for as long as that one's connection stands, however
+    /// slow it is, or silent (HEARTBEAT_IVL finds those). When a second one comes, the system of the
+    /// first is asked; one that answers nothing for five seconds is taken for cut off, and disconnected.
+    /// (Where it has not read for a while, so that nothing more can be sent to it, the system asks more
+    /// seldom: after as long again, and twice as long after that, two minutes at most.)
     ROUTING_ID = 5, routing_id: Bytes(Vec<u8>) = Vec::new(), Range::RoutingId;
 
     /// How many connections may wait to be accepted by one bound endpoint, in connections; the
@@ -575,7 +577,9 @@ options! {
     HEARTBEAT_TTL = 76, heartbeat_ttl: I32(i32) = 0, Range::Tenths(0..=6_553_599);
 
     /// How long a peer may be silent after a PING before its connection is ended, in milliseconds;
-    /// 0 is for ever, −1 is as long as HEARTBEAT_IVL. Whatever it sends is a sign of life.
+    /// 0 is for ever, −1 is as long as HEARTBEAT_IVL. Whatever it sends is a sign of life. So is, while
+    /// the PING is still behind a long message or the connection is full, that the peer takes more of
+    /// what was sent; who takes nothing either has up to twice the time from when it last did.
     ///
     /// Default: -1. Too short ends the connections of peers that are merely busy, or that read
     /// nothing because their queues are full.

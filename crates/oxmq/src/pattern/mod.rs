@@ -99,6 +99,9 @@ pub(crate) trait Pattern: Send {
     /// A pipe can send no more; it stays readable as long as it holds input.
     fn detach(&mut self, pipes: &mut Pipes, pipe: PipeId);
 
+    /// The pipe's peer is gone, though not all that it has sent is read: its name is free.
+    fn disown(&mut self, _pipes: &mut Pipes, _pipe: PipeId) {}
+
     /// The pipe's connection is gone; a new one may come.
     fn disconnected(&mut self, _pipes: &mut Pipes, _pipe: PipeId) {}
 

@@ -135,7 +135,7 @@ impl Pattern for Router {
     fn identified(&mut self, pipes: &mut Pipes, pipe: PipeId) -> bool {
         if let Err(other) = self.peers.name(pipes, pipe) {
             if !self.handover {
-                // Should the first be dead, the second, who comes again, takes its place.
+                // Should the first be cut off, the second, who comes again, takes its place.
                 pipes.doubt(other);
                 return false;
             }
@@ -161,6 +161,12 @@ impl Pattern for Router {
         if matches!(self.sending, Some(Sending::To(to)) if to == pipe) {
             self.sending = Some(Sending::Dropped);
             pipes.count_dropped(pipe, DropReason::Disconnected, 1);
+        }
+    }
+
+    fn disown(&mut self, pipes: &mut Pipes, pipe: PipeId) {
+        if self.peers.forget(pipe) {
+            self.note(pipes, pipe, NOTIFY_DISCONNECT);
         }
     }
 

@@ -629,8 +629,10 @@ fn reconnect_delay(options: &Options, attempts: u32) -> Option<Duration> {
         // No overflow: both are below 2^31.
         ((first_ms << attempts.min(31)) + jitter_ms).min(max_ms)
     } else {
-        first_ms + jitter_ms
+        return Some(Duration::from_millis(first_ms + jitter_ms));
     };
+    // No overflow: both are below 2^31.
+    let delay_ms = ((first_ms << doublings.min(31)) + jitter_ms).min(max_ms);
     Some(Duration::from_millis(delay_ms))
 }
 

@@ -143,6 +143,8 @@ pub(crate) struct Inner {
     wants_attention: bool,
     /// Counts the reads that brought something.
     heard: u32,
+    /// Bytes that the kernel has taken, ever.
+    written: i64,
     closing: bool,
     /// It is being closed, and no connection has stood since that began.
     in_vain: bool,
@@ -362,6 +364,7 @@ impl Session {
                     admission: None,
                     wants_attention: false,
                     heard: 0,
+                    written: 0,
                     closing: false,
                     in_vain: false,
                     hung_up: false,
@@ -482,7 +485,7 @@ impl Session {
         self.start();
     }
 
-    /// The peer is asked for a sign of life, and the connection ended if none comes.
+    /// The connection has to show that it stands, or is ended.
     pub(crate) fn doubt(self: &Arc<Self>) {
         self.orders.fetch_or(order::DOUBT, Ordering::Release);
         self.start();

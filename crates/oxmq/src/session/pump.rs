@@ -668,6 +668,7 @@ impl Inner {
             out.gather(&mut slices, WRITE_BYTES);
         }
         let written = sys::write(fd, slices.as_slices())?;
+        self.written = self.written.wrapping_add(written as i64);
 
         let control = if at_boundary { written.min(control_bytes) } else { 0 };
         self.control_sent += control;
@@ -692,7 +693,9 @@ impl Inner {
         let may = transcoder.seals() || self.out.as_ref().is_none_or(|out| out.at_boundary());
         if self.control_sent < self.control.len() && may && transcoder.is_idle() {
             slices.push(&self.control[self.control_sent..]);
-            self.control_sent += sys::write(fd, slices.as_slices())?;
+            let written = sys::write(fd, slices.as_slices())?;
+            self.written = self.written.wrapping_add(written as i64);
+            self.control_sent += written;
             if self.control_sent == self.control.len() {
                 self.control = Vec::new();
                 self.control_sent = 0;
@@ -702,6 +705,7 @@ impl Inner {
         let Some(out) = &mut self.out else { return Ok(false) };
         transcoder.gather(out, self.zmtp.as_deref_mut(), &mut slices, garbage);
         let written = sys::write(fd, slices.as_slices())?;
+        self.written = self.written.wrapping_add(written as i64);
         Ok(transcoder.advance(written, out, garbage))
     }
 

@@ -341,6 +341,18 @@ impl Core {
         })
     }
 
+    /// The peer has gone, though what it has sent is not read to its end: its name is free.
+    #[cold]
+    pub(crate) fn disown(&self, id: PipeId) {
+        self.with(|state| {
+            if state.pipes.get(id).is_some() {
+                state.pattern.disown(&mut state.pipes, id);
+                // All of them: a ROUTER's sends that wait for this peer (ROUTER_MANDATORY) fail.
+                state.waiters.notify_all(state.pipes.after.wakes());
+            }
+        });
+    }
+
     /// As [`Core::disconnected`], for a type that answers: what its peer had asked may still be
     /// read, what was to be sent to it goes nowhere, and the next connection gets a new pipe.
     pub(crate) fn renew(

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crate::Message;
 use crate::connection::Route;
-use crate::monitor::Hub;
+use crate::monitor::{EventKind, Hub, Reason};
 use crate::pipe::{ArenaWriter, NewestReader, NewestWriter, SlotReader, SlotWriter};
 use crate::session::Session;
 use crate::socket::after::After;

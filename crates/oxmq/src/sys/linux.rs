@@ -16,8 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+mod far_end;
 mod io_thread;
 mod tuning;
+
+pub(crate) use far_end::{ask_far_end, ask_no_more, far_end};
 
 pub(crate) use io_thread::{IoThread, spawn_io};
 pub(crate) use tuning::{

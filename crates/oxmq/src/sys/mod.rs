@@ -15,6 +15,10 @@
 //! [`accept`] skips connections that died in the queue. [`local_address`] and [`remote_address`]
 //! say where the ends of a connection are, where they have names.
 //!
+//! *The far end.* [`far_end`] says what the system knows of it without reading: what it has taken, when
+//! it last answered, whether it has ended the stream. [`ask_far_end`] has a connection that rests asked
+//! for an answer until [`ask_no_more`].
+//!
 //! *Interruptions.* `EINTR` is retried everywhere, except in [`poll`] and [`Epoll::wait`], which
 //! return it: a signal must be able to end a blocking call. A thread that merely serves treats it
 //! as "nothing is ready".
@@ -57,11 +61,11 @@ use sim as face;
 
 pub(crate) use face::{
     Epoll, EventFd, Events, Fd, IoThread, SignalMask, SocketFile, TimerFd, accept, adopt_listener,
-    bind_to_device, connect, cpu_count, fill_random, fork_generation, has_membarrier,
-    in_forked_children, interface_address, is_connected, is_self_connected, listen, local_address,
-    membarrier, pause, peer_credentials, poll, random_u64, read, remote_address, set_buffers,
-    set_busy_poll, set_keepalive, set_priority, set_retransmit_timeout, set_type_of_service,
-    shutdown_write, socket_error, spawn_io, write,
+    ask_far_end, ask_no_more, bind_to_device, connect, cpu_count, far_end, fill_random,
+    fork_generation, has_membarrier, in_forked_children, interface_address, is_connected,
+    is_self_connected, listen, local_address, membarrier, pause, peer_credentials, poll,
+    random_u64, read, remote_address, set_buffers, set_busy_poll, set_keepalive, set_priority,
+    set_retransmit_timeout, set_type_of_service, shutdown_write, socket_error, spawn_io, write,
 };
 
 /// A moment on the monotonic clock, in nanoseconds since an arbitrary origin.
@@ -197,6 +201,31 @@ pub(crate) struct Credentials {
     pub(crate) pid: u32,
     pub(crate) uid: u32,
     pub(crate) groups: Vec<u32>,
+}
+
+/// What the system knows of the far end of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FarEnd {
+    /// How much of what was written the far end has taken: over tcp what its system has acknowledged,
+    /// over ipc what it has read. Less a constant, and over ipc less what is kept beside unread bytes, so
+    /// that only growth means anything.
+    pub(crate) taken: i64,
+    /// How long ago its system last sent anything, if only an acknowledgement; `None` where a
+    /// connection stands until its end is told (ipc).
+    pub(crate) last_heard: Option<Duration>,
+    /// How often its system has been asked since, by repetitions and probes.
+    pub(crate) asked_in_vain: u32,
+    /// It has ended the stream, or the connection; what it sent before may be unread.
+    pub(crate) has_ended: bool,
+}
+
+/// How tcp's keep-alive is set: on, and probes, seconds of silence, seconds between probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeepAlive {
+    pub(crate) on: bool,
+    pub(crate) probes: i32,
+    pub(crate) idle_s: i32,
+    pub(crate) interval_s: i32,
 }
 
 /// What one waits for on a descriptor. Errors and hang-ups are reported even to `NONE`,

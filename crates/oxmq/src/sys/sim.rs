@@ -10,8 +10,8 @@
 //! thread id is looked at. [`trace_hash`] sums an execution up.
 
 use super::{
-    Credentials, EVENTS_MAX, Event, Interest, IpcAddr, Listening, PollFd, RawFd, Scheduling,
-    SockAddr,
+    Credentials, EVENTS_MAX, Event, FarEnd, Interest, IpcAddr, KeepAlive, Listening, PollFd, RawFd,
+    Scheduling, SockAddr,
 };
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -220,6 +220,19 @@ pub(crate) fn peer_credentials(_: &Fd) -> Option<Credentials> {
 pub(crate) fn interface_address(_name: &str, _ipv6: bool) -> Option<(IpAddr, u32)> {
     None
 }
+
+/// See the real face: systems answer at once, and of silent connections never.
+pub(crate) fn far_end(fd: &Fd, written: i64) -> FarEnd {
+    with(|world| world.far_end(fd.0, written))
+}
+
+/// See the real face: it knows by itself which connections are silent.
+pub(crate) fn ask_far_end(_: &Fd) -> Option<KeepAlive> {
+    None
+}
+
+/// See the real face.
+pub(crate) fn ask_no_more(_: &Fd, _: &KeepAlive) {}
 
 /// See the real face.
 pub(crate) fn shutdown_write(fd: &Fd) {

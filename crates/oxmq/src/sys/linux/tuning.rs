@@ -82,8 +82,8 @@ pub(crate) fn bind_to_device(fd: &Fd, device: &str) -> io::Result<()> {
 pub(crate) fn adopt_listener(raw: RawFd) -> io::Result<Listening> {
     // SAFETY: touches no memory of ours; makes a descriptor that nobody else knows of.
     let fd = Fd::from_call(unsafe { libc::fcntl(raw, libc::F_DUPFD_CLOEXEC, 0) })?;
-    let listens = int_option(&fd, libc::SO_ACCEPTCONN)? != 0;
-    if !listens || int_option(&fd, libc::SO_TYPE)? != libc::SOCK_STREAM {
+    let listens = int_option(&fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? != 0;
+    if !listens || int_option(&fd, libc::SOL_SOCKET, libc::SO_TYPE)? != libc::SOCK_STREAM {
         let why = "the descriptor in USE_FD does not listen";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
@@ -159,13 +159,17 @@ pub(crate) fn interface_address(name: &str, ipv6: bool) -> Option<(IpAddr, u32)>
     found
 }
 
-fn int_option(fd: &Fd, name: libc::c_int) -> io::Result<libc::c_int> {
+pub(super) fn int_option(
+    fd: &Fd,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut bytes = mem::size_of_val(&value) as libc::socklen_t;
     // SAFETY: the option is an int, and `bytes` gives its size.
     check(unsafe {
         let value = (&raw mut value).cast();
-        libc::getsockopt(fd.raw(), libc::SOL_SOCKET, name, value, &mut bytes)
+        libc::getsockopt(fd.raw(), level, name, value, &mut bytes)
     })?;
     Ok(value)
 }

@@ -11,13 +11,14 @@
 //!
 //! As over TCP, closing with bytes unread, and bytes arriving at a closed end, cause a reset.
 
-use super::super::{IpcAddr, SockAddr};
+use super::super::{FarEnd, IpcAddr, SockAddr};
 use super::rng::Rng;
 use super::world::{Faults, Stats};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 pub(super) type StreamId = u64;
 pub(super) type ListenerId = u64;
@@ -648,6 +649,20 @@ impl Net {
             if let Some(peer) = peer {
                 self.streams.remove(&peer);
             }
+        }
+    }
+
+    pub(super) fn far_end(&self, id: StreamId, written: i64) -> FarEnd {
+        let gone = FarEnd { taken: 0, last_heard: None, asked_in_vain: 0, has_ended: true };
+        let Some(stream) = self.streams.get(&id) else { return gone };
+        let peer = stream.peer.and_then(|peer| self.streams.get(&peer));
+        let unread = peer.map_or(0, |peer| peer.flight_bytes + peer.inbox.len());
+        let heard = if stream.silent { Duration::MAX } else { Duration::ZERO };
+        FarEnd {
+            taken: written - unread as i64,
+            last_heard: stream.is_tcp.then_some(heard),
+            asked_in_vain: if stream.silent { u32::MAX } else { 0 },
+            has_ended: stream.eof || stream.state == State::Failed,
         }
     }
 

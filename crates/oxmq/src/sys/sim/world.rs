@@ -1,6 +1,6 @@
 //! The simulated machine room: a clock, a table of descriptors, and what each of them is.
 
-use super::super::{EVENTS_MAX, Event, Interest, IpcAddr, PollFd, RawFd, SockAddr};
+use super::super::{EVENTS_MAX, Event, FarEnd, Interest, IpcAddr, PollFd, RawFd, SockAddr};
 use super::net::{Connection, ListenerId, Net, Node, Ready, StreamId, bad_descriptor, errno};
 use super::rng::Rng;
 use std::collections::BTreeMap;
@@ -335,6 +335,16 @@ impl World {
             self.net.shutdown_write(id, self.now);
         }
         self.log("shutdown", fd, 0);
+    }
+
+    pub(super) fn far_end(&mut self, fd: RawFd, written: i64) -> FarEnd {
+        self.begin_call();
+        let far = match self.stream(fd) {
+            Ok(id) => self.net.far_end(id, written),
+            Err(_) => FarEnd { taken: 0, last_heard: None, asked_in_vain: 0, has_ended: true },
+        };
+        self.log("far end", fd, far.has_ended.into());
+        far
     }
 
     // -----------------------------------------------------------------------------------------
