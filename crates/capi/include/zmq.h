@@ -436,7 +436,8 @@ ZMQ_EXPORT int zmq_getsockopt(void *socket, int option, void *value, size_t *len
 /* ROUTER and STREAM. */
 #define ZMQ_ROUTER_MANDATORY 33 /* int 0|1: EHOSTUNREACH for a peer that is not there, wait for one
                                    that is full; 0: drop; = 0 */
-#define ZMQ_ROUTER_HANDOVER 56  /* int 0|1: a new peer takes the name from an old one; = 0 */
+#define ZMQ_ROUTER_HANDOVER 56  /* int 0|1: a new peer takes the name from an old one, which
+                                   stays connected, and is heard no more; = 0 */
 #define ZMQ_ROUTER_RAW 41       /* int 0|1: behave like STREAM; = 0 */
 #define ZMQ_STREAM_NOTIFY 73    /* int 0|1: an empty part tells that a peer came or went; = 1 */
 

@@ -31,7 +31,8 @@ pub enum DropReason {
     Malformed,
     /// Incoming: a reply that a REQ does not wait for.
     Stale,
-    /// Incoming: not subscribed to (a SUB's), or for a socket that only sends (PUSH, PUB).
+    /// Incoming: not subscribed to (a SUB's), for a socket that only sends (PUSH, PUB), or from a peer
+    /// whose identity has gone to another (ROUTER_HANDOVER).
     Unwanted,
     /// Incoming: its connection ended before all of it had come, or, at the high-water mark, before
     /// there was room for it.

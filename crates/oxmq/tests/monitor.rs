@@ -240,7 +240,7 @@ fn an_identity_that_is_handed_over() {
         dealers.push(dealer);
     }
     let event = next_named(&monitor, "DISCONNECTED");
-    assert_eq!(reason(&event), ReasonKind::ClosedHere);
+    assert_eq!(reason(&event), ReasonKind::HandedOver);
 }
 
 #[test]

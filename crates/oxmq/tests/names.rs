@@ -1,18 +1,19 @@
 //! Whose a name is, when two peers of a ROUTER bear it: the first's, as long as its connection
-//! stands.
+//! stands, or, with ROUTER_HANDOVER, the last's.
 
 mod support;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use oxmq::monitor::{EventKind, ReasonKind};
+use oxmq::monitor::{EventKind, Monitor, ReasonKind};
 use oxmq::option::{
-    PROBE_ROUTER, RCVHWM, RCVTIMEO, ROUTER_MANDATORY, SNDBUF, SNDHWM, SNDTIMEO,
+    PROBE_ROUTER, RCVHWM, RCVTIMEO, RECONNECT_IVL, ROUTER_HANDOVER, ROUTER_MANDATORY, ROUTING_ID,
+    SNDBUF, SNDHWM, SNDTIMEO,
 };
-use oxmq::{Context, Router, SendErrorKind};
+use oxmq::{Context, Dealer, DropReason, Router, SendErrorKind};
 
-use support::raw::{self, GREETING_3_0, GREETING_OURS, Old, RawPeer};
+use support::raw::{self, GREETING_3_0, GREETING_OURS, Old, RawListener, RawPeer};
 use support::{LONG, fresh_name};
 
 /// For how long a cut off peer's system is asked, as `session/heartbeat.rs` says.
@@ -242,4 +243,137 @@ fn the_name_of_a_peer_that_has_gone_is_free_before_all_it_sent_is_read() {
             }
         }
     }
+}
+
+// ROUTER_HANDOVER.
+
+fn dealer(context: &Context, endpoint: &str) -> (Dealer, Monitor) {
+    let dealer = Dealer::new(context).unwrap();
+    dealer.set(ROUTING_ID, b"twin".to_vec()).unwrap();
+    dealer.set(RECONNECT_IVL, 1).unwrap();
+    for timeout in [SNDTIMEO, RCVTIMEO] {
+        dealer.set(timeout, LONG.as_millis() as i32).unwrap();
+    }
+    let monitor = dealer.as_ref().monitor();
+    dealer.connect(endpoint).unwrap();
+    (dealer, monitor)
+}
+
+/// Two that live do not take the name from each other for ever: the last has it, the first stays
+/// connected, unheard, and the monitor is told.
+#[test]
+fn with_handover_the_first_stays_connected_and_unheard() {
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let (router, endpoint) = router(&context, &endpoint);
+        router.set(ROUTER_HANDOVER, true).unwrap();
+        let monitor = router.as_ref().monitor();
+        let (first, first_monitor) = dealer(&context, &endpoint);
+        first.send("first").unwrap();
+        assert_eq!(&router.recv_multipart().unwrap()[1][..], b"first");
+        assert_eq!(first.recv().unwrap().len(), 0);
+        let (second, second_monitor) = dealer(&context, &endpoint);
+        let mut seen = Vec::new();
+        let handed_over = loop {
+            let event = monitor.recv_timeout(LONG).unwrap();
+            seen.push(event.kind.name());
+            assert!(seen.len() < 10, "{seen:?}");
+            if let EventKind::Disconnected(_) = event.kind {
+                break event;
+            }
+        };
+        let reason = handed_over.kind.reason().unwrap();
+        assert_eq!(reason.kind(), ReasonKind::HandedOver, "{handed_over}");
+        assert_eq!(handed_over.connection.peer.unwrap().identity, b"twin");
+        assert!(handed_over.descriptor.is_some());
+
+        assert_eq!(second.recv().unwrap().len(), 0);
+        for number in 0..100_u8 {
+            // Nothing of the first is heard, though it may send.
+            first.send("unheard").unwrap();
+            second.send(&[number]).unwrap();
+            let heard = router.recv_multipart().unwrap();
+            assert_eq!((&heard[0][..], &heard[1][..]), (&b"twin"[..], &[number][..]));
+            router.send_multipart([&b"twin"[..], &[number]]).unwrap();
+            assert_eq!(second.recv().unwrap()[..], [number]);
+        }
+        while router.statistics().dropped.of(DropReason::Unwanted) < 100 {
+            thread::yield_now();
+        }
+        // Neither of the two connected again.
+        for monitor in [first_monitor, second_monitor] {
+            while let Ok(event) = monitor.try_recv() {
+                let ended = matches!(
+                    event.kind,
+                    EventKind::Disconnected(_) | EventKind::ConnectRetried { .. }
+                );
+                assert!(!ended, "{event}");
+            }
+        }
+        // That the first goes now is no news, and takes nothing from the second.
+        first.close();
+        second.send("alone").unwrap();
+        assert_eq!(&router.recv_multipart().unwrap()[1][..], b"alone");
+        second.close();
+        loop {
+            let event = monitor.recv_timeout(LONG).unwrap();
+            seen.push(event.kind.name());
+            if let EventKind::Disconnected(reason) = event.kind {
+                assert_eq!(reason.kind(), ReasonKind::EndOfStream);
+                break;
+            }
+        }
+        let count = |name| seen.iter().filter(|seen| **seen == name).count();
+        assert_eq!((count("ACCEPTED"), count("DISCONNECTED")), (2, 2), "{seen:?}");
+    }
+}
+
+/// A ROUTER that connects to two of the same name keeps both connections, and the one that lost its
+/// name comes back to it when its connection is made anew.
+#[test]
+fn with_handover_an_endpoint_whose_peer_lost_its_name_may_have_it_again() {
+    let context = Context::new();
+    let router = Router::new(&context).unwrap();
+    router.set(ROUTER_HANDOVER, true).unwrap();
+    router.set(RECONNECT_IVL, 1).unwrap();
+    router.set(RCVTIMEO, LONG.as_millis() as i32).unwrap();
+    let monitor = router.as_ref().monitor();
+    let [(first_listener, first_at), (second_listener, second_at)] =
+        endpoints().map(|endpoint| RawListener::bind(&endpoint));
+    let shake_hands = |listener: &RawListener| {
+        let deadline = Instant::now() + LONG;
+        while !listener.has_connection() {
+            assert!(Instant::now() < deadline, "nobody connects");
+            thread::yield_now();
+        }
+        let mut peer = listener.accept();
+        peer.send(&[&GREETING_OURS[..], &raw::ready("DEALER", Some("twin"))].concat());
+        peer.expect(&GREETING_OURS);
+        peer.expect(&raw::ready("ROUTER", Some("")));
+        peer
+    };
+    let handed_over = || loop {
+        if let EventKind::Disconnected(reason) = monitor.recv_timeout(LONG).unwrap().kind
+            && reason.kind() == ReasonKind::HandedOver
+        {
+            break;
+        }
+    };
+    router.connect(&first_at).unwrap();
+    let mut first = shake_hands(&first_listener);
+    first.send(&raw::message(&["first"]));
+    assert_eq!(&router.recv_multipart().unwrap()[1][..], b"first");
+    router.connect(&second_at).unwrap();
+    let mut second = shake_hands(&second_listener);
+    handed_over();
+    router.send_multipart(["twin", "to the second"]).unwrap();
+    second.expect(&raw::message(&["to the second"]));
+    first.send(&raw::message(&["unheard"]));
+    drop(first);
+    let mut first = shake_hands(&first_listener);
+    handed_over();
+    first.send(&raw::message(&["again"]));
+    assert_eq!(&router.recv_multipart().unwrap()[1][..], b"again");
+    router.send_multipart(["twin", "to the first"]).unwrap();
+    first.expect(&raw::message(&["to the first"]));
 }

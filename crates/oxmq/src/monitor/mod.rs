@@ -103,7 +103,8 @@ pub enum EventKind {
     HandshakeSucceeded,
     /// The peer is none: not compatible, not wanted, or not heard of. The connection is closed.
     HandshakeFailed(Reason),
-    /// The connection has ended.
+    /// The connection has ended; or its peer's identity went to another, so that it has ended for the
+    /// socket ([`ReasonKind::HandedOver`]).
     Disconnected(Reason),
     /// Messages were dropped. Said at once for the first, and then at most every 100 ms for each
     /// pipe and reason; [`Socket::statistics`](crate::Socket::statistics) has exact numbers at any

@@ -28,9 +28,11 @@ pub struct Reason {
 pub enum ReasonKind {
     /// The peer closed the connection.
     EndOfStream,
-    /// This side closed the connection: the socket was closed, disconnected, or gave the peer's
-    /// identity to another (ROUTER_HANDOVER).
+    /// This side closed the connection: the socket was closed, or disconnected.
     ClosedHere,
+    /// The peer's identity went to another that came under it (ROUTER_HANDOVER). To the socket this one
+    /// is gone; its connection stands until the peer ends it, and what still comes over it is dropped.
+    HandedOver,
     /// The peer's socket type does not go with this one's.
     Incompatible,
     /// Another peer bears the identity.
@@ -92,6 +94,11 @@ impl Reason {
 
     pub(crate) fn closed_here() -> Reason {
         Reason::new(ReasonKind::ClosedHere, "this side closed the connection", 0)
+    }
+
+    pub(crate) fn handed_over() -> Reason {
+        let text = "another peer has taken over the peer's identity";
+        Reason::new(ReasonKind::HandedOver, text, libc::EADDRINUSE)
     }
 
     pub(crate) fn end_of_stream() -> Reason {

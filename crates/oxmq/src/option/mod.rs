@@ -427,8 +427,9 @@ options! {
     /// Default: false, such messages are dropped. With it on, every send may be refused.
     ROUTER_MANDATORY = 33, router_mandatory: Bool(bool) = false, Range::Bool;
 
-    /// ROUTER: whether a new peer takes over an identity that another bears, whose connection is
-    /// then closed.
+    /// ROUTER: whether a new peer takes over an identity that another bears. The other one stays
+    /// connected, so that it does not come again and take the identity back, but nothing more is heard
+    /// of it, or sent to it; monitors are told ([`HandedOver`](crate::monitor::ReasonKind::HandedOver)).
     ///
     /// Default: false, the new peer is refused. With it on, a peer can take another's place on its
     /// own word.

@@ -140,7 +140,7 @@ impl Pattern for Router {
                 return false;
             }
             self.detach(pipes, other);
-            pipes.end(other);
+            pipes.unhear(other);
             if self.peers.name(pipes, pipe).is_err() {
                 return false;
             }

@@ -101,6 +101,9 @@ impl Session {
         if orders & order::DOUBT != 0 {
             inner.doubt();
         }
+        if orders & order::UNHEAR != 0 {
+            self.hear_no_more(inner);
+        }
         if orders & order::RETUNE != 0 {
             self.take_rcvhwm(inner);
         }
@@ -128,6 +131,19 @@ impl Session {
                 reactor.set_timer(deadline, self);
             }
         }
+    }
+
+    /// ROUTER_HANDOVER: what the peer still sends is read and forgotten, so that it is answered its
+    /// PINGs, and its end is seen.
+    fn hear_no_more(&self, inner: &mut Inner) {
+        // Of another connection than the present one the order says nothing.
+        let is_meant = self.core.upgrade().is_some_and(|core| core.is_unheard(self.pipe()));
+        if !is_meant || inner.unheard || !matches!(inner.phase, Phase::Traffic(_)) {
+            return;
+        }
+        self.tell(inner, || EventKind::Disconnected(Reason::handed_over()));
+        inner.unheard = true;
+        inner.discards_input = true;
     }
 
     fn take_rcvhwm(&self, inner: &mut Inner) {
@@ -416,6 +432,10 @@ impl Session {
             core.count_dropped(self.pipe(), DropReason::Torn, torn);
         }
         self.break_raw(inner);
+        let unheard = mem::take(&mut inner.unheard);
+        if unheard {
+            inner.discards_input = inner.closing;
+        }
         registry::leave(inner.route.number());
         // Closes the descriptor.
         inner.phase = Phase::Offline;
@@ -445,7 +465,9 @@ impl Session {
         }
         match inner.origin {
             Origin::Accepted => {
-                if let Some(core) = self.core.upgrade().filter(|core| core.automatic.disconnect) {
+                if let Some(core) = self.core.upgrade().filter(|core| core.automatic.disconnect)
+                    && !unheard
+                {
                     let options = inner.options.clone();
                     self.receive_alone(inner, &core, &options.disconnect_msg);
                 }

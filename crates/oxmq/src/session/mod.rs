@@ -101,6 +101,7 @@ mod order {
     pub(super) const DOUBT: u8 = 16;
     pub(super) const HANG_UP: u8 = 32;
     pub(super) const RETUNE: u8 = 64;
+    pub(super) const UNHEAR: u8 = 128;
 }
 
 /// What only the driver touches.
@@ -146,6 +147,9 @@ pub(crate) struct Inner {
     /// Bytes that the kernel has taken, ever.
     written: i64,
     closing: bool,
+    /// The peer's name is another's: the socket hears it no more, and the monitors have been told that
+    /// it is gone.
+    unheard: bool,
     /// It is being closed, and no connection has stood since that began.
     in_vain: bool,
     /// The socket has closed this connection, and not been closed itself.
@@ -366,6 +370,7 @@ impl Session {
                     heard: 0,
                     written: 0,
                     closing: false,
+                    unheard: false,
                     in_vain: false,
                     hung_up: false,
                     gives_up: false,
@@ -488,6 +493,12 @@ impl Session {
     /// The connection has to show that it stands, or is ended.
     pub(crate) fn doubt(self: &Arc<Self>) {
         self.orders.fetch_or(order::DOUBT, Ordering::Release);
+        self.start();
+    }
+
+    /// The peer's name is another's: nothing more is heard of it, though its connection stands.
+    pub(crate) fn unhear(self: &Arc<Self>) {
+        self.orders.fetch_or(order::UNHEAR, Ordering::Release);
         self.start();
     }
 

@@ -565,7 +565,7 @@ impl Inner {
 
     #[inline]
     pub(super) fn has_room(&mut self) -> bool {
-        self.input.as_mut().is_none_or(|input| input.has_room())
+        self.input.as_mut().is_none_or(|input| input.has_room()) || self.unheard
     }
 
     /// The socket closes the connection: nothing more comes in from it.

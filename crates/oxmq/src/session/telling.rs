@@ -20,6 +20,8 @@ impl Session {
         let told: fn(Reason) -> EventKind = match inner.phase {
             Phase::Connecting(_) => EventKind::ConnectFailed,
             Phase::Handshake(_) => EventKind::HandshakeFailed,
+            // It was, when its name went to another.
+            Phase::Traffic(_) if inner.unheard => return,
             Phase::Traffic(_) => EventKind::Disconnected,
             // All is said: the peer's leaving is the end of a close.
             Phase::Draining(_) => return self.tell_closed(inner),
@@ -42,6 +44,9 @@ impl Session {
 
     /// This side has closed the connection.
     pub(super) fn tell_closed(&self, inner: &Inner) {
+        if inner.unheard {
+            return;
+        }
         self.tell(inner, || EventKind::Disconnected(Reason::closed_here()));
     }
 

@@ -22,6 +22,7 @@ pub(crate) struct After {
     /// And whether all that was sent may go out first.
     closes: Vec<(Arc<Session>, bool)>,
     doubts: Vec<Arc<Session>>,
+    unheard: Vec<Arc<Session>>,
     retunes: Vec<Arc<Session>>,
     resumes: Vec<Arc<Session>>,
     peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
@@ -97,6 +98,12 @@ impl After {
         self.doubts.push(session.clone());
     }
 
+    /// The connection's peer is heard no more.
+    pub(crate) fn unhear(&mut self, session: &Arc<Session>) {
+        self.touched = true;
+        self.unheard.push(session.clone());
+    }
+
     /// RCVHWM was set.
     pub(crate) fn retune(&mut self, session: &Arc<Session>) {
         self.touched = true;
@@ -157,6 +164,9 @@ impl After {
         }
         for session in self.doubts {
             session.doubt();
+        }
+        for session in self.unheard {
+            session.unhear();
         }
         for session in self.retunes {
             session.retune();

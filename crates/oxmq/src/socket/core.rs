@@ -462,6 +462,12 @@ impl Core {
         self.takes_subscriptions && self.with(|state| state.pattern.is_sweeping(pipe))
     }
 
+    /// Whether the peer that stands at the pipe's other end is to be heard no more.
+    #[cold]
+    pub(crate) fn is_unheard(&self, id: PipeId) -> bool {
+        self.with(|state| state.pipes.get(id).is_some_and(|pipe| pipe.unheard))
+    }
+
     pub(super) fn peer_news(&self, id: PipeId, news: PeerNews) {
         match news {
             PeerNews::Readable => self.readable(id),
@@ -858,6 +864,7 @@ impl State {
         if !identity.is_empty() && !pipe.named {
             pipe.identity = identity.into();
         }
+        pipe.unheard = false;
         if !self.pattern.identified(&mut self.pipes, id) {
             return false;
         }

@@ -49,6 +49,8 @@ pub(crate) struct Pipe {
     pub(crate) identity: Box<[u8]>,
     /// The identity is CONNECT_ROUTING_ID's, whatever the peer says.
     pub(crate) named: bool,
+    /// The peer's name is another's now (ROUTER_HANDOVER), and nothing more is heard of it.
+    pub(crate) unheard: bool,
     /// DISCONNECT_MSG of a socket of this process, sent when this end goes.
     pub(crate) farewell: Option<Box<Message>>,
     /// Where it goes.
@@ -164,6 +166,7 @@ impl Pipe {
             input_ended: false,
             identity: Box::default(),
             named: false,
+            unheard: false,
             farewell: None,
             route,
             rcvhwm: 0,
@@ -651,6 +654,31 @@ impl Pipes {
         let Some(Link::Session(session)) = self.get(id).map(|pipe| &pipe.link) else { return };
         let session = session.clone();
         self.after.doubt(&session);
+    }
+
+    /// The peer at the other end has lost its name: what it has sent may still be read, and nothing more
+    /// is heard of it. Its connection stands, so that it does not come again and take the name back.
+    pub(crate) fn unhear(&mut self, id: PipeId) {
+        let Some(pipe) = self.slots[id.index as usize].pipe.as_mut() else { return };
+        let Link::Session(session) = &pipe.link else { return self.end_told(id) };
+        pipe.connected = false;
+        pipe.unheard = true;
+        match &mut pipe.output {
+            Output::Arena(arena) => arena.rollback(self.after.garbage()),
+            Output::Newest(newest) => newest.rollback(self.after.garbage()),
+            Output::Slots(_) | Output::Closed(_) => {}
+        }
+        self.after.unhear(session);
+    }
+
+    /// As [`Pipes::end`], within the process, where no session tells the monitors.
+    fn end_told(&mut self, id: PipeId) {
+        let route = self.get(id).map(|pipe| pipe.route.clone());
+        if let Some(hub) = self.hub.clone() {
+            let kind = EventKind::Disconnected(Reason::handed_over());
+            self.after.notices().push((hub, route, kind));
+        }
+        self.end(id);
     }
 
     /// Ends the pipe from this side; what it has received may still be read.
