@@ -377,3 +377,50 @@ fn with_handover_an_endpoint_whose_peer_lost_its_name_may_have_it_again() {
     router.send_multipart(["twin", "to the first"]).unwrap();
     first.expect(&raw::message(&["to the first"]));
 }
+
+// Who is refused.
+
+/// A peer that is refused comes ever more seldom; one that was let in, and lost, at once.
+#[test]
+fn who_is_refused_again_and_again_comes_ever_more_seldom() {
+    for endpoint in endpoints() {
+        let context = Context::new();
+        let dealer = Dealer::new(&context).unwrap();
+        dealer.set(RECONNECT_IVL, 10).unwrap();
+        let monitor = dealer.as_ref().monitor();
+        let (listener, actual) = RawListener::bind(&endpoint);
+        dealer.connect(&actual).unwrap();
+        let delay = || loop {
+            if let EventKind::ConnectRetried { interval } = monitor.recv_timeout(LONG).unwrap().kind
+            {
+                break interval.as_millis();
+            }
+        };
+        let hello = [&GREETING_OURS[..], &raw::ready("ROUTER", Some(""))].concat();
+        for (step, doublings) in [0, 0, 1, 2, 3, 4].into_iter().enumerate() {
+            let mut peer = listener.accept();
+            if step % 2 == 1 {
+                // In its handshake.
+                peer.expect(&raw::SIGNATURE);
+            } else {
+                peer.send(&hello);
+                peer.expect(&GREETING_OURS);
+                peer.expect(&raw::ready("DEALER", Some("")));
+            }
+            if step == 0 {
+                // This one is heard, and so does not refuse.
+                peer.send(&raw::message(&["welcome"]));
+                assert_eq!(&dealer.recv_timeout(LONG).unwrap()[..], b"welcome");
+            }
+            drop(peer);
+            let (least, delay) = (10 << doublings, delay());
+            assert!((least..least + 10).contains(&delay), "{step}: {delay}");
+        }
+        let mut peer = listener.accept();
+        peer.send(&hello);
+        peer.send(&raw::message(&["welcome"]));
+        assert_eq!(&dealer.recv_timeout(LONG).unwrap()[..], b"welcome");
+        drop(peer);
+        assert!(delay() < 20);
+    }
+}

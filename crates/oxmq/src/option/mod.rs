@@ -337,6 +337,10 @@ options! {
     /// as if it had been disconnected from. Some chance is added, so that many clients do not come all
     /// at once. A name is looked up anew each time, and all its addresses are tried in turn.
     ///
+    /// It doubles, up to five seconds (or RECONNECT_IVL_MAX, if that is set), while the peer ends one
+    /// connection after the other in the handshake, or within a second after it without having said
+    /// anything: so does a ROUTER that knows another peer of this socket's name.
+    ///
     /// Default: 100. Too short floods a server that is coming back; too long, or never, keeps the
     /// peer away although it could be had.
     RECONNECT_IVL = 18, reconnect_ivl: I32(i32) = 100, COUNT_OR_MINUS_1;

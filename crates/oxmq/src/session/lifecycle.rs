@@ -260,7 +260,7 @@ impl Session {
         let Origin::Connect { addresses } = &inner.origin else { return };
         let left = inner.closing && inner.options.reconnect_stop & STOP_AFTER_DISCONNECT != 0;
         let delay = if addresses.is_empty() {
-            match reconnect_delay(&inner.options, inner.attempts) {
+            match reconnect_delay(&inner.options, inner.attempts, inner.cut_short) {
                 Some(delay) if !inner.gives_up && !left => delay,
                 _ => {
                     inner.gives_up = true;
@@ -407,6 +407,9 @@ impl Session {
         }
         inner.deadline = Instant::NEVER;
         inner.attempts = 0;
+        inner.stands_since = Instant::now();
+        // What came along with the end of the handshake is heard.
+        inner.heard_before = inner.heard.wrapping_sub(u32::from(!inner.received.is_empty()));
         if let Phase::Handshake(fd) = mem::replace(&mut inner.phase, Phase::Offline) {
             inner.phase = Phase::Traffic(fd);
         }
@@ -641,15 +644,24 @@ const STOP_AFTER_DISCONNECT: i32 = 4;
 /// all the processor's time.
 const RECONNECT_MS_MIN: u64 = 1;
 
+/// A connection that ended this soon after its handshake, with nothing heard, was cut short.
+const CUT_SHORT: Duration = Duration::from_secs(1);
+
+/// Up to what the delays after connections that were cut short double, unless RECONNECT_IVL_MAX says.
+/// Arbitrary: a name that has become free is not left unused for long.
+const CUT_SHORT_MS_MAX: u64 = 5000;
+
 /// How long to wait before the next attempt; `None`: no more attempts. Random, so that many peers
 /// of one server that restarts do not come back at the same moment.
-fn reconnect_delay(options: &Options, attempts: u32) -> Option<Duration> {
+fn reconnect_delay(options: &Options, attempts: u32, cut_short: u32) -> Option<Duration> {
     let first_ms = u64::try_from(options.reconnect_ivl).ok()?.max(RECONNECT_MS_MIN);
     let max_ms = u64::try_from(options.reconnect_ivl_max).unwrap_or(0);
     let jitter_ms = sys::random_u64() % first_ms;
-    let delay_ms = if max_ms > first_ms {
-        // No overflow: both are below 2^31.
-        ((first_ms << attempts.min(31)) + jitter_ms).min(max_ms)
+    let cut_short = cut_short.saturating_sub(1);
+    let (doublings, max_ms) = if max_ms > first_ms {
+        (attempts.max(cut_short), max_ms)
+    } else if cut_short > 0 {
+        (cut_short, CUT_SHORT_MS_MAX.max(first_ms + jitter_ms))
     } else {
         return Some(Duration::from_millis(first_ms + jitter_ms));
     };
@@ -659,6 +671,22 @@ fn reconnect_delay(options: &Options, attempts: u32) -> Option<Duration> {
 }
 
 impl Inner {
+    /// The connection ends. Who ends one in its handshake, or at once after it, having said nothing,
+    /// does not want this end: a ROUTER that knows another of this name, a server that starts and
+    /// fails. Such a peer is tried ever more seldom.
+    pub(super) fn count_cut_short(&mut self, failure: &Failure) {
+        let is_cut_short = match self.phase {
+            _ if self.raw => return,
+            Phase::Handshake(_) => matches!(failure, Failure::EndOfStream | Failure::System(_)),
+            Phase::Traffic(_) => {
+                self.heard == self.heard_before
+                    && Instant::now().saturating_since(self.stands_since) < CUT_SHORT
+            }
+            _ => return,
+        };
+        self.cut_short = if is_cut_short { self.cut_short.saturating_add(1) } else { 0 };
+    }
+
     /// RECONNECT_STOP, and refused credentials: whether an attempt that so failed is the last one. Another
     /// address of the same name is still tried.
     pub(super) fn heed_reconnect_stop(&mut self, failure: &Failure, connected: bool) {

@@ -158,6 +158,11 @@ pub(crate) struct Inner {
     gives_up: bool,
     /// Attempts since the last connection that worked.
     attempts: u32,
+    /// When the connection's handshake was done, and `heard` then.
+    stands_since: Instant,
+    heard_before: u32,
+    /// How many connections in a row ended at once (`Inner::count_cut_short`).
+    cut_short: u32,
     last_room_bytes: usize,
     /// The last body was longer than what is decoded from the buffer.
     reads_large: bool,
@@ -375,6 +380,9 @@ impl Session {
                     hung_up: false,
                     gives_up: false,
                     attempts: 0,
+                    stands_since: Instant::NEVER,
+                    heard_before: 0,
+                    cut_short: 0,
                     last_room_bytes: 0,
                     reads_large: false,
                     raw,

@@ -712,6 +712,7 @@ impl Inner {
     /// The connection is of no more use. The descriptor is watched no longer, so that nobody is
     /// told of it again; the I/O thread does the rest.
     pub(super) fn break_off(&mut self, session: &Session, failure: Failure) {
+        self.count_cut_short(&failure);
         match (&self.origin, &self.phase) {
             (Origin::Connect { .. }, Phase::Connecting(_)) => {
                 self.heed_reconnect_stop(&failure, false);
