@@ -2,6 +2,12 @@
 
 use libc::c_int;
 
+/// Where it lies, which C libraries call differently.
+#[cfg(target_os = "android")]
+use libc::__errno as place;
+#[cfg(not(target_os = "android"))]
+use libc::__errno_location as place;
+
 /// An error as C sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Errno(pub(crate) c_int);
@@ -26,11 +32,11 @@ pub(crate) const ENOTSUP: Errno = Errno(libc::ENOTSUP);
 /// Makes it the calling thread's `errno`.
 pub(crate) fn set(error: Errno) {
     // SAFETY: the place is the calling thread's own.
-    unsafe { *libc::__errno_location() = error.0 }
+    unsafe { *place() = error.0 }
 }
 
 /// The calling thread's `errno`.
 pub(crate) fn get() -> c_int {
     // SAFETY: as above.
-    unsafe { *libc::__errno_location() }
+    unsafe { *place() }
 }

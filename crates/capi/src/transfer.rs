@@ -237,4 +237,6 @@ pub unsafe extern "C" fn zmq_recviov(
     })
 }
 
+// What zmq.h promises of a `zmq_msg_t`.
 const _: () = assert!(size_of::<Message>() == 64);
+const _: () = assert!(align_of::<Message>() == align_of::<*const ()>());

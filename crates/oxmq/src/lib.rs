@@ -5,6 +5,12 @@
 //! [`Subscriber`], [`Request`], [`Reply`], [`Dealer`], [`Router`], [`XPublisher`], [`XSubscriber`] and
 //! [`Stream`], and [`Socket`] is any of them.
 
+#[cfg(not(any(target_os = "linux", target_os = "android", oxmq_sim)))]
+compile_error!(
+    "oxmq runs on Linux and Android only, so far: it knows no other system's calls yet \
+     (crates/oxmq/src/sys is where they would go)"
+);
+
 // Under loom only the modules that it checks are compiled.
 mod asymmetric;
 #[cfg_attr(loom, allow(dead_code, reason = "its users are not compiled"))]

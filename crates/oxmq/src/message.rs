@@ -405,8 +405,9 @@ impl Message {
                 let inline = (&raw mut (*place).body).cast::<u8>();
                 std::ptr::copy_nonoverlapping(body.as_ptr(), inline, body.len());
             }
-            // All that follows the body, at once.
-            (&raw mut (*place).kind).cast::<u64>().write(u64::from_ne_bytes(tail));
+            // All that follows the body, at once. Aligned as a pointer is, no more: on machines of 32
+            // bits that may be less than a u64 asks for.
+            (&raw mut (*place).kind).cast::<u64>().write_unaligned(u64::from_ne_bytes(tail));
             if body.len() > INLINE_BYTES_MAX {
                 (*place).copy_long(body);
             }

@@ -741,7 +741,8 @@ impl Inner {
 
 impl LargeBody {
     pub(super) fn missing(&self) -> usize {
-        (self.body_bytes - self.body.len() as u64) as usize
+        // More than memory can address ends when memory does.
+        usize::try_from(self.body_bytes - self.body.len() as u64).unwrap_or(usize::MAX)
     }
 
     /// Makes room for `bytes` more, or says that memory is short.

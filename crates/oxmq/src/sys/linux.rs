@@ -702,7 +702,7 @@ impl Epoll {
         static MISSING: AtomicBool = AtomicBool::new(false);
         // Relaxed: one more failing call is the worst that a stale value costs.
         if !MISSING.load(Ordering::Relaxed) {
-            let timeout = to_timespec(timeout);
+            let timeout = KernelTimespec::new(timeout);
             // SAFETY: there is room for EVENTS_MAX events; without a signal mask its size is
             // ignored. By number, because older C libraries lack the function.
             let result = unsafe {
@@ -988,12 +988,30 @@ fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
     }
 }
 
+/// This thread's errno, whose place each C library calls otherwise.
 fn errno() -> libc::c_int {
-    // SAFETY: this thread's own errno, always there.
-    unsafe { *libc::__errno_location() }
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
-/// The time as the kernel wants it; what it cannot express is for ever.
+/// `__kernel_timespec` of <linux/time_types.h>, which calls by number take that came after 2018: of
+/// 64 bits each, where the C library's may have 32.
+#[repr(C)]
+struct KernelTimespec {
+    tv_sec: i64,
+    tv_nsec: i64,
+}
+
+impl KernelTimespec {
+    /// What it cannot express is for ever.
+    fn new(wait: Duration) -> KernelTimespec {
+        KernelTimespec {
+            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(wait.subsec_nanos()),
+        }
+    }
+}
+
+/// The time as the C library wants it; what it cannot express is for ever.
 fn to_timespec(wait: Duration) -> libc::timespec {
     libc::timespec {
         tv_sec: libc::time_t::try_from(wait.as_secs()).unwrap_or(libc::time_t::MAX),

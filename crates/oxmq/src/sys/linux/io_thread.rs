@@ -21,8 +21,9 @@ impl IoThread {
     pub(crate) fn is_current(&self) -> bool {
         // `thread::current()` would make a handle for a thread that has none, which the main thread
         // keeps to the end and memory checkers call possibly lost.
+        // The standard library has a type of its own for it, which is not every C library's.
         // SAFETY: has no conditions.
-        self.0.as_pthread_t() == unsafe { libc::pthread_self() }
+        self.0.as_pthread_t() as libc::pthread_t == unsafe { libc::pthread_self() }
     }
 }
 
