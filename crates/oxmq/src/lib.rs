@@ -97,5 +97,5 @@ pub use sys::sim;
 
 /// The first program of the README runs as it stands there.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
