@@ -5,7 +5,9 @@ mod command;
 mod fuzz;
 mod install;
 mod packages;
+mod published;
 mod python;
+mod targets;
 mod test;
 
 use anyhow::Result;
