@@ -324,7 +324,8 @@ ZMQ_EXPORT int zmq_bind(void *socket, const char *endpoint);
 ZMQ_EXPORT int zmq_unbind(void *socket, const char *endpoint);
 
 /* Connects to a peer, now or as soon as it is there, and again if the connection breaks.
- * zmq_disconnect() ends that; messages for it are sent for ZMQ_LINGER at most.
+ * zmq_disconnect() ends that; messages for it are sent for ZMQ_LINGER at most. A ZMQ_DEALER, ZMQ_PUB,
+ * ZMQ_REQ or ZMQ_SUB that is connected to the endpoint already, but over inproc, stays as it is.
  *   EINVAL, EPROTONOSUPPORT, ENOCOMPATPROTO, EMTHREAD  as for zmq_bind()
  *   ENOENT  (zmq_disconnect) it is not connected to that */
 ZMQ_EXPORT int zmq_connect(void *socket, const char *endpoint);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use oxmq::monitor::EventKind;
 use oxmq::{
     BindError, Context, DropReason, EndpointErrorKind, Pull, Push, RecvError, Reply, SendErrorKind,
-    Socket, UnbindError, WaitError, option,
+    Socket, SocketType, UnbindError, WaitError, option,
 };
 
 use support::raw::{self, RawListener, RawPeer, int_option};
@@ -421,5 +421,113 @@ fn a_connection_lost_while_the_context_ends_does_not_hold_up_the_end() {
         drop(listener.accept());
         drop(reply);
         context.term_timeout(LONG).unwrap();
+    }
+}
+
+/// How many connections stand when a peer has come to the end of both `connects`.
+fn connections(
+    kinds: [SocketType; 2],
+    endpoint: &str,
+    connects: impl Fn(&Socket, &str),
+) -> (Socket, Socket, usize) {
+    let context = Context::new();
+    let [bound, connected] = kinds.map(|kind| context.socket(kind).unwrap());
+    let endpoint = bound.bind(endpoint).unwrap();
+    connects(&connected, &endpoint);
+    let pipes = connected.statistics().pipes.len();
+    bound.wait_for_peers(pipes, Some(LONG)).unwrap();
+    (bound, connected, pipes)
+}
+
+#[test]
+fn connecting_twice_to_an_endpoint_makes_one_connection_where_two_make_no_sense() {
+    let twice = |socket: &Socket, endpoint: &str| {
+        socket.connect(endpoint).unwrap();
+        socket.connect(endpoint).unwrap();
+        assert_eq!(socket.last_endpoint(), endpoint);
+    };
+    for (kinds, expected) in [
+        ([SocketType::XPub, SocketType::Sub], 1),
+        ([SocketType::XSub, SocketType::Pub], 1),
+        ([SocketType::Router, SocketType::Dealer], 1),
+        ([SocketType::Router, SocketType::Req], 1),
+        ([SocketType::XPub, SocketType::XSub], 2),
+        ([SocketType::XSub, SocketType::XPub], 2),
+        ([SocketType::Pull, SocketType::Push], 2),
+        ([SocketType::Push, SocketType::Pull], 2),
+        ([SocketType::Dealer, SocketType::Rep], 2),
+        ([SocketType::Router, SocketType::Router], 2),
+        ([SocketType::Server, SocketType::Client], 2),
+    ] {
+        for endpoint in endpoints() {
+            let (_bound, _connected, pipes) = connections(kinds, &endpoint, twice);
+            assert_eq!(pipes, expected, "{kinds:?} over {endpoint}");
+        }
+        // The rule is not for inproc.
+        let inproc = format!("inproc://{}", fresh_name());
+        assert_eq!(connections(kinds, &inproc, twice).2, 2, "{kinds:?}");
+    }
+}
+
+#[test]
+fn the_text_of_an_endpoint_says_whether_it_is_connected_to() {
+    let context = Context::new();
+    let kinds = [SocketType::Router, SocketType::Dealer];
+    let (_bound, dealer, pipes) = connections(kinds, "tcp://127.0.0.1:*", |dealer, endpoint| {
+        let port = endpoint.rsplit(':').next().unwrap();
+        dealer.connect(endpoint).unwrap();
+        dealer.connect(&format!("tcp://127.0.0.1:0{port}")).unwrap();
+        dealer.connect(&format!("tcp://127.0.0.2:0;127.0.0.1:{port}")).unwrap();
+    });
+    assert_eq!(pipes, 3);
+
+    // Connecting counts again when the first connection is no more: it was ended, or given up.
+    let endpoint = dealer.last_endpoint();
+    dealer.disconnect(&endpoint).unwrap();
+    assert_eq!(dealer.statistics().pipes.len(), 2);
+    dealer.connect(&endpoint).unwrap();
+    assert_eq!(dealer.statistics().pipes.len(), 3);
+    assert!(dealer.disconnect(&endpoint).is_ok() && dealer.disconnect(&endpoint).is_err());
+    for endpoint in endpoints() {
+        let endpoint = deserted(&endpoint);
+        let dealer = context.socket(SocketType::Dealer).unwrap();
+        dealer.set(option::RECONNECT_IVL, -1).unwrap();
+        dealer.connect(&endpoint).unwrap();
+        wait_until_given_up(&dealer, &endpoint);
+        let router = context.socket(SocketType::Router).unwrap();
+        router.bind(&endpoint).unwrap();
+        dealer.connect(&endpoint).unwrap();
+        dealer.wait_for_peers(1, Some(LONG)).unwrap();
+    }
+}
+
+#[test]
+fn what_is_published_comes_once_and_a_name_is_borne_by_one_connection() {
+    for endpoint in endpoints() {
+        let (router, dealer, _) =
+            connections([SocketType::Router, SocketType::Dealer], &endpoint, |dealer, endpoint| {
+                dealer.set(option::ROUTING_ID, b"first".to_vec()).unwrap();
+                dealer.connect(endpoint).unwrap();
+                dealer.set(option::ROUTING_ID, b"second".to_vec()).unwrap();
+                dealer.connect(endpoint).unwrap();
+            });
+        for number in 0..6_u8 {
+            dealer.send(&[number]).unwrap();
+            assert_eq!(&router.recv_timeout(LONG).unwrap()[..], b"first");
+            assert_eq!(router.recv_timeout(LONG).unwrap()[..], [number]);
+        }
+        // The path is free again.
+        drop((router, dealer));
+        let (publisher, subscriber, _) =
+            connections([SocketType::XPub, SocketType::Sub], &endpoint, |subscriber, endpoint| {
+                subscriber.subscribe("").unwrap();
+                subscriber.connect(endpoint).unwrap();
+                subscriber.connect(endpoint).unwrap();
+            });
+        assert_eq!(&publisher.recv_timeout(LONG).unwrap()[..], b"\x01");
+        publisher.send("once").unwrap();
+        publisher.send("last").unwrap();
+        assert_eq!(&subscriber.recv_timeout(LONG).unwrap()[..], b"once");
+        assert_eq!(&subscriber.recv_timeout(LONG).unwrap()[..], b"last");
     }
 }

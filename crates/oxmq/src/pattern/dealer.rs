@@ -76,4 +76,8 @@ impl Pattern for Dealer {
     fn conflates(&self) -> bool {
         true
     }
+
+    fn connects_once(&self) -> bool {
+        true
+    }
 }

@@ -213,6 +213,12 @@ pub(crate) trait Pattern: Send {
         false
     }
 
+    /// Whether a second connection to an endpoint makes no sense, so that connecting again does
+    /// nothing while the first stands (zmq_connect(3)).
+    fn connects_once(&self) -> bool {
+        false
+    }
+
     /// Whether peers send subscriptions, in ZMTP 3.0 as messages.
     fn takes_subscriptions(&self) -> bool {
         false

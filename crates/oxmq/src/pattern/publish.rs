@@ -138,4 +138,8 @@ impl Pattern for Pub {
     fn conflates(&self) -> bool {
         true
     }
+
+    fn connects_once(&self) -> bool {
+        true
+    }
 }

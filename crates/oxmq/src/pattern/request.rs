@@ -210,4 +210,8 @@ impl Pattern for Req {
     fn may_have_input(&self) -> bool {
         self.prefetched.is_some() || self.input.may_have_input()
     }
+
+    fn connects_once(&self) -> bool {
+        true
+    }
 }

@@ -146,4 +146,8 @@ impl Pattern for Sub {
     fn conflates(&self) -> bool {
         true
     }
+
+    fn connects_once(&self) -> bool {
+        true
+    }
 }

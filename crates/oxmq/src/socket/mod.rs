@@ -146,6 +146,11 @@ impl Socket {
 
     /// Connects to an endpoint, now or whenever a peer is there, again and again.
     ///
+    /// A DEALER, PUB, REQ or SUB that is connected to the endpoint already, or bound to it, stays as
+    /// it is: a second connection would bring every message twice, or take every other one. The
+    /// text of the endpoint decides; after a [`disconnect`](Socket::disconnect) connecting counts
+    /// again. Sockets of the other types, and all over inproc, get one connection for each call.
+    ///
     /// # Errors
     /// [`ConnectError`]: the endpoint is wrong. That nobody is there is no error.
     pub fn connect(&self, endpoint: &str) -> Result<(), ConnectError> {
@@ -173,14 +178,20 @@ impl Socket {
         let connected = self.core.with(|state| {
             // It may have been closed meanwhile; from here on closing finds the session.
             state.check()?;
+            // As libzmq does it: the text decides, and what is bound there counts too.
+            let stands = || state.endpoints.iter().any(|(held, _)| **held == *endpoint);
+            if state.pattern.connects_once() && stands() {
+                return Ok(None);
+            }
             let route = Arc::new(Route::new(&Arc::from(endpoint), false));
             let make = |ends| Session::connect(&self.core, group, route.clone(), options, ends);
             let may_conflate = state.pattern.conflates();
-            state.connect_pipe(make, &route, may_conflate)
+            state.connect_pipe(make, &route, may_conflate).map(Some)
         });
-        let (session, id) = connected.map_err(connect_refusal)?;
-        session.set_pipe(id);
-        session.start();
+        if let Some((session, id)) = connected.map_err(connect_refusal)? {
+            session.set_pipe(id);
+            session.start();
+        }
         Ok(())
     }
 
