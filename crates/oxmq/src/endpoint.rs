@@ -157,6 +157,19 @@ impl Endpoint {
     }
 }
 
+impl Host {
+    /// Whether the system has to be asked where it is, which may take long.
+    pub(crate) fn is_looked_up(&self) -> bool {
+        matches!(self, Host::Name(name) if !is_localhost(name))
+    }
+}
+
+/// RFC 6761, section 6.3: "Name resolution APIs and libraries SHOULD recognize localhost names as
+/// special and SHOULD always return the IP loopback address".
+fn is_localhost(name: &str) -> bool {
+    name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case("localhost")
+}
+
 impl IpcPath {
     /// Whether this is `*`, a path still to be chosen.
     pub fn is_any(&self) -> bool {
@@ -220,6 +233,10 @@ pub(crate) fn resolve(tcp: &TcpEndpoint, ipv6: bool, bind: bool) -> io::Result<V
         // An interface: libzmq's bind looks there first, too.
         Host::Name(name) if bind && let Some(found) = sys::interface_address(name, ipv6) => {
             vec![on_interface(found, port)]
+        }
+        Host::Name(name) if is_localhost(name) => {
+            let (v6, v4) = ((Ipv6Addr::LOCALHOST, port).into(), (Ipv4Addr::LOCALHOST, port).into());
+            if ipv6 { vec![v6, v4] } else { vec![v4] }
         }
         Host::Name(name) => {
             (name.as_str(), port).to_socket_addrs()?.filter(|addr| ipv6 || addr.is_ipv4()).collect()
@@ -614,6 +631,11 @@ mod tests {
         assert_eq!(all("tcp://[::1]:5", true, false), one("[::1]:5"));
         assert_eq!(all("tcp://[fe80::1%7]:5", true, false), one("[fe80::1%7]:5"));
         assert_eq!(all("tcp://localhost:5", false, false), one("127.0.0.1:5"));
+        let both = Ok(vec!["[::1]:5".parse().unwrap(), "127.0.0.1:5".parse().unwrap()]);
+        assert_eq!(all("tcp://LocalHost.:5", true, false), both);
+        for (host, is_looked_up) in [("localhost", false), ("1.2.3.4", false), ("local", true)] {
+            assert_eq!(tcp(&format!("tcp://{host}:5")).host.is_looked_up(), is_looked_up);
+        }
         let from = |text: &str| tcp(text).source.unwrap().address(false).map(|at| at.to_string());
         if cfg!(not(oxmq_sim)) {
             assert_eq!(all("tcp://lo:5", false, true), one("127.0.0.1:5"));

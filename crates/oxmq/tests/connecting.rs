@@ -531,3 +531,28 @@ fn what_is_published_comes_once_and_a_name_is_borne_by_one_connection() {
         assert_eq!(&subscriber.recv_timeout(LONG).unwrap()[..], b"last");
     }
 }
+
+/// Each comes from an address of its own, by which it is known.
+#[test]
+fn connections_come_in_the_order_of_their_connects() {
+    const SOCKETS: u8 = 60;
+    for _ in 0..10 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let context = Context::new();
+        let mut pushes: Vec<Push> = Vec::new();
+        for number in 1..=SOCKETS {
+            // Several of one socket, and of several sockets.
+            if number % 3 == 1 {
+                pushes.push(Push::new(&context).unwrap());
+            }
+            let host = if number % 5 == 0 { "127.0.0.1" } else { "localhost" };
+            let endpoint = format!("tcp://127.0.1.{number}:0;{host}:{port}");
+            pushes.last().unwrap().connect(&endpoint).unwrap();
+        }
+        for number in 1..=SOCKETS {
+            let (_connection, from) = listener.accept().unwrap();
+            assert_eq!(from.ip(), std::net::Ipv4Addr::new(127, 0, 1, number));
+        }
+    }
+}

@@ -19,6 +19,7 @@ use slab::Slab;
 use crate::session::Session;
 use crate::socket::core::Core;
 use crate::sys::{Epoll, EventFd, Events, Instant, Interest, TimerFd};
+use crate::transport::lookups::Lookups;
 
 pub(crate) use group::Group;
 pub(crate) use listener::{Listener, ListenerId};
@@ -55,6 +56,7 @@ pub(crate) struct Io {
     listeners: Mutex<Slab<(ListenerId, Arc<Listener>)>>,
     late_timer: TimerFd,
     late: Mutex<Late>,
+    pub(crate) lookups: Arc<Lookups>,
 }
 
 /// Sessions whose senders gather, each with the count of its late writes at the last look.
@@ -107,6 +109,7 @@ impl Io {
             listeners: Mutex::new(Slab::new()),
             late_timer: TimerFd::new()?,
             late: Mutex::new(Late { list: Vec::new(), armed: false, period: LATE }),
+            lookups: Arc::default(),
         };
         io.epoll.add(io.late_timer.raw(), KEY_LATE, Interest::READ)?;
         io.epoll.add(io.wake.raw(), KEY_WAKE, Interest::READ)?;

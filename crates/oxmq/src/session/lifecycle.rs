@@ -183,7 +183,7 @@ impl Session {
         // Read anew for each attempt, not kept: a connection that stands has no use for it.
         let Ok(endpoint) = inner.route.endpoint.parse::<Endpoint>() else { return };
         if left.is_empty() {
-            match (transport::addresses(&endpoint), &endpoint) {
+            match (transport::addresses(&endpoint, inner.options.ipv6), &endpoint) {
                 (Some(found), _) => left = found,
                 (None, Endpoint::Tcp(tcp)) => return self.look_up(inner, reactor, tcp.clone()),
                 (None, _) => {}
@@ -200,7 +200,7 @@ impl Session {
         inner.phase = Phase::Resolving;
         let (session, ipv6) = (self.clone(), inner.options.ipv6);
         let found = move |found| session.set_resolved(found);
-        if !transport::resolve_elsewhere(name, ipv6, found) {
+        if !self.group.io().lookups.ask(name, ipv6, found) {
             self.connect_later(inner, reactor);
         }
     }
@@ -212,7 +212,7 @@ impl Session {
         inner.phase = Phase::Offline;
         let found = self.asides.lock().as_mut().and_then(|asides| asides.resolved.take());
         let Origin::Connect { addresses } = &mut inner.origin else { return };
-        let mut error = io::ErrorKind::NotFound.into();
+        let mut error = Arc::new(io::ErrorKind::NotFound.into());
         match found {
             // All are tried, the first one first.
             Some(Ok(found)) => *addresses = found.into_iter().rev().map(SockAddr::Tcp).collect(),

@@ -18,7 +18,6 @@ mod transcoder;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -37,6 +36,7 @@ use crate::socket::core::Core;
 use crate::socket::pipes::{Account, PipeId};
 use crate::subscription::{Change, Outbox};
 use crate::sys::{Fd, Instant, Interest, SockAddr};
+use crate::transport::lookups::Found;
 use crate::zap;
 use crate::{Message, SocketType};
 
@@ -83,7 +83,7 @@ struct Asides {
     /// Subscriptions to be sent; outside the arena, since they never count against HWM.
     subscriptions: Outbox,
     /// What looking up the name of the endpoint came to.
-    resolved: Option<io::Result<Vec<SocketAddr>>>,
+    resolved: Option<Found>,
 }
 
 // SAFETY: `inner` is reached only through `Session::try_hold`, which gives it to one thread at a
@@ -517,8 +517,8 @@ impl Session {
     }
 
     /// The addresses of the endpoint's name are known.
-    fn set_resolved(self: &Arc<Self>, result: io::Result<Vec<SocketAddr>>) {
-        self.asides.lock().get_or_insert_default().resolved = Some(result);
+    fn set_resolved(self: &Arc<Self>, found: Found) {
+        self.asides.lock().get_or_insert_default().resolved = Some(found);
         self.orders.fetch_or(order::RESOLVED, Ordering::Release);
         self.start();
     }

@@ -169,7 +169,7 @@ impl Socket {
             |source: std::io::Error| ConnectError::System { endpoint: endpoint.into(), source };
         let options = self.core.with(State::shared_options);
         if let Endpoint::Tcp(tcp) = &parsed
-            && !matches!(tcp.host, crate::endpoint::Host::Name(_))
+            && !tcp.host.is_looked_up()
         {
             crate::endpoint::resolve(tcp, options.ipv6, false).map_err(failed)?;
         }

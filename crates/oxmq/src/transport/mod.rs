@@ -2,44 +2,28 @@
 
 pub(crate) mod filter;
 pub(crate) mod inproc;
+pub(crate) mod lookups;
 
 use std::io;
 use std::net::SocketAddr;
-use std::thread;
 
-use crate::endpoint::{Endpoint, Host, TcpEndpoint, resolve};
+use crate::endpoint::{Endpoint, TcpEndpoint, resolve};
 use crate::option::Options;
 use crate::sys::{self, Fd, Listening, SockAddr};
 
 /// The addresses to connect to, the first to try last; `None` for a name that the system has to
-/// look up, which may take long.
-pub(crate) fn addresses(endpoint: &Endpoint) -> Option<Vec<SockAddr>> {
+/// look up, which may take long (see [`Lookups`](lookups::Lookups)).
+pub(crate) fn addresses(endpoint: &Endpoint, ipv6: bool) -> Option<Vec<SockAddr>> {
     match endpoint {
-        Endpoint::Tcp(TcpEndpoint { host: Host::Name(_), .. }) => None,
+        Endpoint::Tcp(tcp) if tcp.host.is_looked_up() => None,
         Endpoint::Tcp(tcp) => {
-            // `connect` has checked the address against the option IPV6.
-            let found = resolve(tcp, true, false).unwrap_or_default();
+            // `connect` has seen that there are some.
+            let found = resolve(tcp, ipv6, false).unwrap_or_default();
             Some(found.into_iter().rev().map(SockAddr::Tcp).collect())
         }
         Endpoint::Ipc(path) => Some(vec![SockAddr::Ipc(path.addr().clone())]),
         Endpoint::Inproc(_) => Some(Vec::new()),
     }
-}
-
-/// Looks a name up on a thread of its own, so that a slow name server stalls nobody else. False: the
-/// system has no thread for it, and `found` is not called.
-pub(crate) fn resolve_elsewhere(
-    tcp: TcpEndpoint,
-    ipv6: bool,
-    found: impl FnOnce(io::Result<Vec<SocketAddr>>) + Send + 'static,
-) -> bool {
-    let look_up = move || found(resolve(&tcp, ipv6, false));
-    let resolver = thread::Builder::new().name("oxmq-resolve".into());
-    let spawned = resolver.spawn(move || {
-        sys::SignalMask::block_all();
-        look_up();
-    });
-    spawned.is_ok()
 }
 
 /// Where to connect from, if the endpoint says.
