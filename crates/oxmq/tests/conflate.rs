@@ -4,7 +4,9 @@ mod support;
 
 use std::thread;
 
-use oxmq::{Context, Dealer, Pair, Publisher, Pull, Push, RecvError, Socket, Subscriber, option};
+use oxmq::{
+    Context, Dealer, Pair, Publisher, Pull, Push, RecvError, Socket, SocketType, Subscriber, option,
+};
 
 use support::libzmq::{self, LibContext};
 use support::raw::RawListener;
@@ -263,5 +265,54 @@ fn libzmq_gets_and_gives_the_newest_message() {
         }
         while number(&pull.recv().unwrap()) != MESSAGES - 1 {}
         assert_eq!(pull.try_recv(), Err(RecvError::Again));
+    }
+}
+
+/// Within the process what is sent is in the receiver's queue at once. The option of the socket that
+/// binds is for what it receives; a plain socket that connects to it gets every message.
+#[test]
+fn a_bound_socket_conflates_nobody_elses_queue() {
+    use SocketType::{Dealer, Pub, Pull, Push, Sub};
+    for connects_first in [true, false] {
+        // Whether what the bound socket sends, and receives, arrives whole.
+        for (bound_kind, connected_kind, conflates_bound, sends, receives) in [
+            (Pub, Sub, true, Some(true), None),
+            (Push, Pull, true, Some(true), None),
+            (Dealer, Dealer, true, Some(true), Some(false)),
+            (Sub, Pub, true, None, Some(false)),
+            (Pull, Push, true, None, Some(false)),
+            (Pub, Sub, false, Some(false), None),
+            (Sub, Pub, false, None, Some(false)),
+            (Dealer, Dealer, false, Some(false), Some(false)),
+        ] {
+            let context = Context::new();
+            let [bound, connected] =
+                [bound_kind, connected_kind].map(|kind| context.socket(kind).unwrap());
+            let conflating = if conflates_bound { &bound } else { &connected };
+            conflating.set(option::CONFLATE, true).unwrap();
+            for (kind, socket) in [(bound_kind, &bound), (connected_kind, &connected)] {
+                if kind == Sub {
+                    socket.subscribe("").unwrap();
+                }
+            }
+            if connects_first {
+                connected.connect("inproc://a").unwrap();
+                bound.bind("inproc://a").unwrap();
+            } else {
+                bound.bind("inproc://a").unwrap();
+                connected.connect("inproc://a").unwrap();
+            }
+            for (from, to, whole) in [(&bound, &connected, sends), (&connected, &bound, receives)] {
+                let Some(whole) = whole else { continue };
+                for number in 0..10_u8 {
+                    from.send(&[number]).unwrap();
+                }
+                let first = if whole { 0 } else { 9 };
+                for number in first..10_u8 {
+                    assert_eq!(to.try_recv().unwrap()[..], [number], "{bound_kind:?} binds");
+                }
+                assert_eq!(to.try_recv(), Err(RecvError::Again), "{bound_kind:?} binds");
+            }
+        }
     }
 }

@@ -547,8 +547,12 @@ options! {
     /// Whether the pipe to each peer, and from it, holds one message only, the newest: a message that
     /// comes before an older one was taken takes its place. SNDHWM and RCVHWM do not count, and no
     /// send waits for room. Messages of several parts are replaced and delivered whole (libzmq tears
-    /// them). PUSH, PULL, PUB, SUB and DEALER; the other types do not take notice. Over inproc one
-    /// side that conflates is enough for both ways.
+    /// them). PUSH, PULL, PUB, SUB and DEALER; the other types do not take notice.
+    ///
+    /// Over inproc there is one queue a way, the receiver's: what is sent is there at once. The option
+    /// of the socket that connects is for both ways, that of the socket that binds for what it
+    /// receives; so a plain SUB that connects to a PUB with CONFLATE gets every message, as it does
+    /// over tcp.
     ///
     /// Default: false. With it on, every message but the newest may be lost, unless the receiver is
     /// faster than the sender. Applies to peers that come after it is set.

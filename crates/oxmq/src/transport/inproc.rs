@@ -110,7 +110,10 @@ impl Inproc {
             let mut output = Output::Slots(far_output);
             let mut far_newest = None;
             if core.conflates(&state.options) {
-                far_newest = Some(conflate(&mut pipe, &mut output));
+                let (far_writer, reader) = newest();
+                far_newest = Some(conflate(&mut pipe));
+                pipe.conflate(reader);
+                output = Output::Newest(far_writer);
             }
             let id = state.pipes.insert(pipe);
             if let Err(refusal) = state.name_pipe(id) {
@@ -170,23 +173,22 @@ pub(crate) fn sum(send: i32, receive: i32) -> u32 {
     if send == 0 || receive == 0 { 0 } else { send as u32 + receive as u32 + more }
 }
 
-/// Makes both ways of a pipe hold the newest message alone; returns the far end's input.
-fn conflate(near: &mut Pipe, far_output: &mut Output) -> NewestReader {
-    let ((writer, far), (far_writer, reader)) = (newest(), newest());
+/// Makes the way to the far end hold the newest message alone; returns the far end's input.
+fn conflate(near: &mut Pipe) -> NewestReader {
+    let (writer, far) = newest();
     near.output = Output::Newest(writer);
-    near.conflate(reader);
-    *far_output = Output::Newest(far_writer);
     far
 }
 
 /// The binding socket conflates, and the connecting one did not know: of what it has sent already,
-/// the newest message stays.
+/// the newest message stays. What the binding socket sends is in the other's queue at once, whose
+/// CONFLATE is off.
 fn conflate_late(far: &mut Far, connector: &Arc<Core>) {
     connector.with(|state| {
         let Some(pipe) = state.pipes.get(far.pipe) else { return };
         let closed = Output::Closed(0);
         let Output::Slots(mut sent) = mem::replace(&mut pipe.output, closed) else { return };
-        far.newest = Some(conflate(pipe, &mut far.output));
+        far.newest = Some(conflate(pipe));
         let Output::Newest(newest) = &mut pipe.output else { return };
         let (mut garbage, mut staged, mut part) = (Vec::new(), Vec::new(), Message::new());
         let mut replaced = 0;
