@@ -53,9 +53,8 @@ pub unsafe extern "C" fn zmq_msg_init(place: *mut Message) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn zmq_msg_init_size(place: *mut Message, size: size_t) -> c_int {
     int(|| {
-        let message = ffi::with_size(size).ok_or(ENOMEM)?;
-        // SAFETY: the caller's word (zmq.h).
-        unsafe { init(place, message) }
+        // SAFETY: the caller's word (zmq.h): it writes the bytes, and the place leads to a message.
+        unsafe { init(place, ffi::with_size(size).ok_or(ENOMEM)?) }
     })
 }
 
@@ -85,12 +84,12 @@ pub(crate) fn copy(body: &[u8], into: &mut Message) -> Result<(), Errno> {
         ffi::copy_into(body, into);
         return Ok(());
     }
-    let mut message = ffi::with_size(body.len()).ok_or(ENOMEM)?;
-    // SAFETY: the message is fresh, and as long as the body.
-    unsafe {
+    // SAFETY: the message is fresh, as long as the body, and all of it is written.
+    *into = unsafe {
+        let mut message = ffi::with_size(body.len()).ok_or(ENOMEM)?;
         std::ptr::copy_nonoverlapping(body.as_ptr(), ffi::data_mut(&mut message), body.len());
-    }
-    *into = message;
+        message
+    };
     Ok(())
 }
 

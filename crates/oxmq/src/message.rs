@@ -77,12 +77,16 @@ struct Owner {
 }
 
 /// What the end of a body does.
+#[derive(Clone, Copy)]
 enum Free {
     /// The body follows the `Owner` in the same block.
     Block(block::Class),
-    /// The body belongs to this value. Held for its `Drop` alone.
-    Value { _owner: Box<dyn Send + Sync> },
+    /// The body belongs to this value, a box that was leaked.
+    Value(NonNull<dyn Send + Sync>),
 }
+
+/// Where no bytes are.
+static EMPTY: u8 = 0;
 
 struct Foreign {
     data: *mut u8,
@@ -136,11 +140,20 @@ impl Message {
     /// assert_eq!(message.as_ptr(), page.as_ptr());
     /// ```
     pub fn from_owner<T: AsRef<[u8]> + Send + Sync + 'static>(owner: T) -> Message {
-        // Boxed first: the address of the bytes may depend on where the owner lies.
-        let owner = Box::new(owner);
-        let bytes: &[u8] = (*owner).as_ref();
-        let (data, bytes) = (bytes.as_ptr(), bytes.len());
-        Message::owned(data, bytes, owner)
+        // The address of the bytes may depend on where the owner lies, and they are reached through
+        // it: it is put where it stays first, and is no box, whose move would put an end to that.
+        let owner = NonNull::from(Box::leak(Box::new(owner)));
+        let mut message = Message::over(&raw const EMPTY, 0, owner);
+        // SAFETY: it lives until the message drops it.
+        let bytes: &[u8] = unsafe { owner.as_ref() }.as_ref();
+        let shared = Shared {
+            data: bytes.as_ptr(),
+            bytes: bytes.len(),
+            // SAFETY: made by `over`.
+            owner: unsafe { message.body.shared.owner },
+        };
+        message.body.shared = shared;
+        message
     }
 
     /// A message over foreign memory, freed by `free(data, bytes, hint)` when the last copy of
@@ -274,7 +287,12 @@ impl Message {
     }
 
     fn owned(data: *const u8, bytes: usize, owner: Box<dyn Send + Sync>) -> Message {
-        let free = Free::Value { _owner: owner };
+        Message::over(data, bytes, NonNull::from(Box::leak(owner)))
+    }
+
+    /// A message over bytes that belong to `owner`, a box that was leaked.
+    fn over(data: *const u8, bytes: usize, owner: NonNull<dyn Send + Sync>) -> Message {
+        let free = Free::Value(owner);
         let owner = Box::new(Owner { refs: AtomicUsize::new(1), free });
         Message::shared(Shared { data, bytes, owner: Some(NonNull::from(Box::leak(owner))) })
     }
@@ -333,13 +351,17 @@ fn release(message: &mut Message) {
     // its holder, so that most bodies end without an exchange.
     if refs.load(Ordering::Acquire) == 1 || refs.fetch_sub(1, Ordering::AcqRel) == 1 {
         // SAFETY: the last reference was this message's, so nobody else can reach the owner.
-        match unsafe { &owner.as_ref().free } {
-            &Free::Block(class) => {
+        match unsafe { owner.as_ref() }.free {
+            Free::Block(class) => {
                 // SAFETY: `copy_long` took the block with this class; nothing in it drops.
                 unsafe { block::give(owner.cast(), class) }
             }
-            // SAFETY: made by `Box::leak` in `owned`.
-            Free::Value { .. } => drop(unsafe { Box::from_raw(owner.as_ptr()) }),
+            Free::Value(value) => {
+                // SAFETY: made by `Box::leak` in `over`.
+                drop(unsafe { Box::from_raw(owner.as_ptr()) });
+                // SAFETY: leaked for `over`, and freed once, here.
+                drop(unsafe { Box::from_raw(value.as_ptr()) });
+            }
         }
     }
 }

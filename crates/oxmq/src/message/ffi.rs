@@ -27,8 +27,17 @@ pub unsafe fn without_message(place: *mut Message) {
     unsafe { (&raw mut (*place).kind).cast::<u8>().write(0) }
 }
 
-/// A message of so many bytes, whatever they are. `None`: there is no memory for it.
-pub fn with_size(bytes: usize) -> Option<Message> {
+/// A message of so many bytes, to be written to ([`data_mut`]). `None`: there is no memory for it.
+///
+/// # Safety
+/// The bytes of a long one are not initialised: they hold what lay there before. Whoever makes the
+/// message writes all of them before anything reads them, or hands that duty on in so many words.
+///
+/// ```compile_fail,E0133
+/// // What a program without `unsafe` must not see.
+/// let message = oxmq::ffi::with_size(80);
+/// ```
+pub unsafe fn with_size(bytes: usize) -> Option<Message> {
     if bytes <= INLINE_BYTES_MAX {
         let mut message = Message::new();
         // Any bytes are initialised ones; and who forgets to write them reveals nothing.
@@ -49,7 +58,7 @@ pub fn with_size(bytes: usize) -> Option<Message> {
     }
     let mut body = Vec::<u8>::new();
     body.try_reserve_exact(bytes).ok()?;
-    let data = body.as_ptr();
+    let data = body.as_mut_ptr();
     Some(Message::owned(data, bytes, Box::new(body)))
 }
 
