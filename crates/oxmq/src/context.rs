@@ -1,8 +1,12 @@
 //! Contexts: the I/O threads, and the names and sockets that share them.
 
+use std::future::Future;
 use std::io;
+use std::mem;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -18,6 +22,7 @@ use crate::socket::Socket;
 use crate::socket::core::Core;
 use crate::socket::wait::{Deadline, Sleeper, Woken};
 use crate::sys::{Instant, IoThread, Scheduling, fork_generation, spawn_io};
+use crate::tasks::Tasks;
 use crate::transport::inproc::Inproc;
 
 /// How many sockets a context may have at a time, unless told otherwise (libzmq's default for
@@ -28,7 +33,9 @@ const SOCKETS_MAX: usize = 1023;
 /// and the names of inproc endpoints. Copies are the same context.
 ///
 /// When the last copy and the last socket are dropped, the drop waits until what was sent is with
-/// the peers, within the sockets' LINGER, as [`Context::term`] does.
+/// the peers, within the sockets' LINGER, as [`Context::term`] does, and no longer than
+/// [`Context::set_drop_timeout`] allows. A program that must not block awaits
+/// [`Context::term_async`] first.
 ///
 /// A process forked from one that has contexts makes its own: every call on the parent's contexts
 /// and sockets returns `Forked` there, and dropping them does nothing.
@@ -83,6 +90,12 @@ struct Sockets {
     terminated: bool,
     /// Threads in `term`.
     waiting: Vec<Arc<Parker>>,
+    /// The futures of `term_async`.
+    tasks: Tasks,
+    /// How long the drop of the last handle waits; `None` is as long as it takes.
+    drop_timeout: Option<Duration>,
+    /// The last handle is gone, and nobody waits: the I/O threads are stopped by whatever ends last.
+    released: bool,
     /// What closed sockets were connected to, and the connections, while they last.
     lingering: Vec<(String, Weak<Session>)>,
 }
@@ -96,6 +109,9 @@ impl Default for Sockets {
             blocky: true,
             terminated: false,
             waiting: Vec::new(),
+            tasks: Tasks::default(),
+            drop_timeout: None,
+            released: false,
             lingering: Vec::new(),
         }
     }
@@ -212,6 +228,26 @@ impl Context {
         self.shared.core.sockets.lock().blocky = blocky;
     }
 
+    /// For how long at most the drop of the last handle, a copy of the context or a socket, waits
+    /// until what was sent is with the peers. What is not by then goes on being sent in the
+    /// background, within the sockets' LINGER, for as long as the process lives. `None` is as long
+    /// as it takes; zero is not at all. Default: `None`.
+    ///
+    /// ```
+    /// # use std::time::{Duration, Instant};
+    /// use oxmq::{Context, Push};
+    /// let context = Context::new();
+    /// context.set_drop_timeout(Some(Duration::ZERO));
+    /// let push = Push::new(&context)?;
+    /// push.connect("tcp://127.0.0.1:1")?; // nobody is there
+    /// push.send("hello")?;
+    /// drop((context, push)); // would wait for ever
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_drop_timeout(&self, timeout: Option<Duration>) {
+        self.shared.core.sockets.lock().drop_timeout = timeout;
+    }
+
     /// A new socket of any type.
     ///
     /// # Errors
@@ -242,6 +278,55 @@ impl Context {
     /// [`TermError::TimedOut`] says what is in the way.
     pub fn term_timeout(&self, timeout: Duration) -> Result<(), TermError> {
         self.shared.core.term(Some(Instant::now() + timeout))
+    }
+
+    /// As [`Context::term`], for tasks: the future shuts the context down when it is first polled, and
+    /// is ready once all sockets are closed and what they had sent is with the peers, within their
+    /// LINGER. It belongs to no executor, and may be dropped at any time, as a time-out does: the
+    /// context stays shut down, and may be waited for again.
+    ///
+    /// Dropping the last handle afterwards does not wait. After a time-out it does, unless
+    /// [`Context::set_drop_timeout`] says otherwise.
+    ///
+    /// ```
+    /// use oxmq::{Context, Pull, Push};
+    /// # fn block_on<T>(future: impl Future<Output = T>) -> T {
+    /// #     struct Unpark(std::thread::Thread);
+    /// #     impl std::task::Wake for Unpark {
+    /// #         fn wake(self: std::sync::Arc<Self>) {
+    /// #             self.0.unpark();
+    /// #         }
+    /// #     }
+    /// #     let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     loop {
+    /// #         let poll = future.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+    /// #         if let std::task::Poll::Ready(value) = poll {
+    /// #             return value;
+    /// #         }
+    /// #         std::thread::park();
+    /// #     }
+    /// # }
+    /// # let run = async {
+    /// let context = Context::new();
+    /// let pull = Pull::new(&context)?;
+    /// let push = Push::new(&context)?;
+    /// push.connect(&pull.bind("tcp://127.0.0.1:*")?)?;
+    /// push.send_async(["hello"]).await?;
+    /// drop(push);
+    /// assert_eq!(&pull.recv_async().await?[..], b"hello");
+    /// drop(pull);
+    /// context.term_async().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # };
+    /// # block_on(run)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TermError::Forked`] alone.
+    pub fn term_async(&self) -> Term {
+        Term { core: self.shared.core.clone(), task: 0 }
     }
 
     /// Runs those of the context's reactors that a thread would wake up for, until they would
@@ -280,13 +365,62 @@ impl Default for Context {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Nobody is left to be told of an interruption; a panic must not turn into a hang.
         if self.core.is_inherited() {
             // As a socket's: its descriptors are the parent's as well.
-            std::mem::forget(self.core.clone());
-        } else if !cfg!(oxmq_sim) && !std::thread::panicking() {
-            while let Err(TermError::Interrupted) = self.core.term(None) {}
+            mem::forget(self.core.clone());
+        } else if !cfg!(oxmq_sim) {
+            self.core.end();
         }
+    }
+}
+
+/// The future of [`Context::term_async`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Term {
+    core: Arc<ContextCore>,
+    /// Its number among those that wait; 0 before it has been polled.
+    task: u64,
+}
+
+impl Future for Term {
+    type Output = Result<(), TermError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let Term { core, task } = self.get_mut();
+        if core.is_inherited() {
+            return Poll::Ready(Err(TermError::Forked));
+        }
+        if *task == 0 {
+            core.shutdown();
+        }
+        let mut copy = None;
+        loop {
+            let (is_registered, old) = {
+                let mut sockets = core.sockets.lock();
+                if core.has_ended(&sockets) {
+                    break;
+                }
+                sockets.tasks.register(task, context.waker(), copy.take())
+            };
+            drop(old);
+            if is_registered {
+                return Poll::Pending;
+            }
+            copy = Some(context.waker().clone());
+        }
+        // Nothing is left for them to do, so that they end at once.
+        core.stop_io(true);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Term {
+    fn drop(&mut self) {
+        if self.task == 0 || self.core.is_inherited() {
+            return;
+        }
+        let left = self.core.sockets.lock().tasks.remove(self.task);
+        drop(left);
     }
 }
 
@@ -385,9 +519,52 @@ impl ContextCore {
     }
 
     fn wake_term(&self) {
-        for parker in &self.sockets.lock().waiting {
+        let (threads, tasks, stops) = {
+            let mut sockets = self.sockets.lock();
+            let stops = sockets.released && self.has_ended(&sockets);
+            (sockets.waiting.clone(), sockets.tasks.take(), stops)
+        };
+        for parker in threads {
             parker.notify();
         }
+        tasks.for_each(Waker::wake);
+        if stops {
+            // One of them may be the caller.
+            self.stop_io(false);
+        }
+    }
+
+    /// Whether all sockets are closed, and all connections at their end.
+    fn has_ended(&self, sockets: &Sockets) -> bool {
+        // Acquire: pairs with `session_ended`.
+        sockets.open.is_empty() && self.sessions.load(Ordering::Acquire) == 0
+    }
+
+    /// The last handle is gone.
+    fn end(&self) {
+        let timeout = self.sockets.lock().drop_timeout;
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        // A panic must not turn into a hang, and an I/O thread must not wait for itself: a task whose
+        // last reference is its waker's ends where it is woken.
+        if !std::thread::panicking() && !self.is_on_io_thread() {
+            loop {
+                match self.term(deadline) {
+                    // Nobody is left to be told of it.
+                    Err(TermError::Interrupted) => {}
+                    Err(TermError::TimedOut { .. }) => break,
+                    Ok(()) | Err(TermError::Forked) => return,
+                }
+            }
+        }
+        self.shutdown();
+        self.sockets.lock().released = true;
+        self.wake_term();
+    }
+
+    fn is_on_io_thread(&self) -> bool {
+        let io = self.io.lock();
+        let mut threads = io.started.iter().filter_map(|(_, thread)| thread.as_ref());
+        threads.any(IoThread::is_current)
     }
 
     fn shutdown(&self) {
@@ -419,7 +596,7 @@ impl ContextCore {
                 if !sockets.waiting.iter().any(|held| Arc::ptr_eq(held, &sleeper.parker)) {
                     sockets.waiting.push(sleeper.parker.clone());
                 }
-                if sockets.open.is_empty() && self.sessions.load(Ordering::Acquire) == 0 {
+                if self.has_ended(&sockets) {
                     break Ok(());
                 }
             }
@@ -432,7 +609,7 @@ impl ContextCore {
         self.sockets.lock().waiting.retain(|held| !Arc::ptr_eq(held, &sleeper.parker));
         drop(sleeper);
         if ended.is_ok() {
-            self.stop_io();
+            self.stop_io(true);
         }
         ended
     }
@@ -450,7 +627,8 @@ impl ContextCore {
         TermError::TimedOut { sockets, endpoints }
     }
 
-    fn stop_io(&self) {
+    /// Ends the I/O threads. `waits`: for their end, unless one of them is the caller.
+    fn stop_io(&self, waits: bool) {
         let threads = {
             let mut io = self.io.lock();
             io.stopped = true;
@@ -461,7 +639,7 @@ impl ContextCore {
         }
         for (_, thread) in threads {
             // A panic of an I/O thread has been reported by itself.
-            if let Some(thread) = thread.filter(|thread| !thread.is_current()) {
+            if let Some(thread) = thread.filter(|thread| waits && !thread.is_current()) {
                 let _ = thread.join();
             }
         }

@@ -4,6 +4,60 @@
 //! Start with [`Context`]; the socket types are [`Pair`], [`Push`], [`Pull`], [`Publisher`],
 //! [`Subscriber`], [`Request`], [`Reply`], [`Dealer`], [`Router`], [`XPublisher`], [`XSubscriber`] and
 //! [`Stream`], and [`Socket`] is any of them.
+//!
+//! # Without blocking
+//!
+//! Every socket can be awaited as well, on any executor: `send_async`, `recv_async`,
+//! `recv_multipart_async`. Such a future may be dropped at any time (`select!`, time-outs): a message is
+//! sent or received whole, or not at all.
+//!
+//! One thing blocks: **dropping the last handle of a context**, be it the context, a copy of it or a
+//! socket, waits until what was sent is with the peers. That may be for ever, for the option
+//! [`LINGER`](option::LINGER) is -1 by default, and in a task it stops the whole executor; an early return
+//! by `?` is enough. So in async programs
+//!
+//! - say with [`Context::set_drop_timeout`] how long a drop may wait: with zero it waits not at all, and
+//!   what was sent goes out in the background;
+//! - and at the end of the program, which ends the background, too, close the sockets and await
+//!   [`Context::term_async`], within a time-out of your executor if a peer may never come.
+//!
+//! ```
+//! use std::time::Duration;
+//! use oxmq::{Context, Pull, Push};
+//!
+//! async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//!     let context = Context::new();
+//!     context.set_drop_timeout(Some(Duration::ZERO));
+//!     let pull = Pull::new(&context)?;
+//!     let endpoint = pull.bind("tcp://127.0.0.1:*")?;
+//!     let push = Push::new(&context)?;
+//!     push.connect(&endpoint)?; // whatever fails here and below, nothing blocks
+//!     push.send_async(["hello", "world"]).await?;
+//!     let parts = pull.recv_multipart_async().await?;
+//!     assert_eq!(&parts[1][..], b"world");
+//!
+//!     drop((push, pull));
+//!     context.term_async().await?;
+//!     Ok(())
+//! }
+//! # struct Unpark(std::thread::Thread);
+//! # impl std::task::Wake for Unpark {
+//! #     fn wake(self: std::sync::Arc<Self>) {
+//! #         self.0.unpark();
+//! #     }
+//! # }
+//! # let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+//! # let mut future = std::pin::pin!(run());
+//! # let done = loop {
+//! #     let poll = future.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+//! #     if let std::task::Poll::Ready(done) = poll {
+//! #         break done;
+//! #     }
+//! #     std::thread::park();
+//! # };
+//! # done?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #[cfg(not(any(target_os = "linux", target_os = "android", oxmq_sim)))]
 compile_error!(
@@ -64,6 +118,8 @@ mod sync;
 #[cfg(not(loom))]
 pub(crate) mod sys;
 #[cfg(not(loom))]
+mod tasks;
+#[cfg(not(loom))]
 mod transport;
 pub mod z85;
 #[cfg(not(loom))]
@@ -74,7 +130,7 @@ pub use message::{INLINE_BYTES_MAX, Message};
 #[cfg(not(loom))]
 pub use {
     connection::{Connection, Peer, PeerProcess},
-    context::Context,
+    context::{Context, Term},
     device::Device,
     endpoint::{
         Endpoint, EndpointError, EndpointErrorKind, Host, IpcPath, Port, TcpEndpoint, TcpSource,
