@@ -92,15 +92,22 @@ impl Socket {
     /// waker to the socket, 0 before it has a name.
     #[doc(hidden)]
     pub fn watch(&self, id: &mut u64, waker: &Waker) -> Result<Events, WaitError> {
+        // Neither copied nor dropped under the lock: both are the waker's own code.
+        let (mut copy, mut old) = (Some(waker.clone()), None);
         let events = self.core().retry_after_resume(|state| {
             if *id == 0 {
                 *id = state.waiters.new_id();
             }
-            let all = Events::IN | Events::OUT;
-            state.waiters.register_task(*id, all, false, waker);
+            if !state.waiters.rearm_task(*id, waker)
+                && let Some(copy) = copy.take()
+            {
+                let all = Events::IN | Events::OUT;
+                old = state.waiters.register_task(*id, all, false, copy);
+            }
             state.check()?;
             Ok(state.pattern.events(&mut state.pipes))
         });
+        drop(old);
         events.map_err(super::socket::wait_refusal)
     }
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use oxmq_zmtp::wire::metadata::Metadata;
 
@@ -15,6 +15,7 @@ use crate::option::Options;
 use crate::pattern::{self, Refusal};
 use crate::socket::collect_parts;
 use crate::socket::core::Core;
+use crate::socket::task::Task;
 use crate::socket::waiters::Events;
 use crate::{Message, SocketType};
 
@@ -127,7 +128,7 @@ pub(crate) struct Inquiry {
     context: Arc<ContextCore>,
     request: Vec<Message>,
     socket: Arc<Core>,
-    waiter: u64,
+    task: Task,
 }
 
 impl Inquiry {
@@ -153,7 +154,7 @@ impl Inquiry {
         let credentials = credentials.iter().map(Vec::as_slice);
         let request = collect_parts(head.into_iter().chain(credentials));
         let socket = ask(context, &request)?;
-        Ok(Inquiry { context: context.clone(), request, socket, waiter: 0 })
+        Ok(Inquiry { context: context.clone(), request, socket, task: waits() })
     }
 
     /// What the handler has answered; `None` while it has not. `waker` is woken then. If the handler
@@ -166,7 +167,7 @@ impl Inquiry {
             match again().or_else(|_| again()) {
                 Ok(socket) => {
                     std::mem::replace(&mut self.socket, socket).close();
-                    self.waiter = 0;
+                    self.task = waits();
                 }
                 Err(fault) => return Some(Err(fault)),
             }
@@ -176,21 +177,22 @@ impl Inquiry {
     }
 
     fn receive(&mut self, waker: &Waker) -> Option<Result<Answer, Fault>> {
-        let waiter = &mut self.waiter;
-        let received = self.socket.retry_after_resume(|state| {
-            let received = state.recv_multipart();
-            if let Err(Refusal::Again) = received {
-                if *waiter == 0 {
-                    *waiter = state.waiters.new_id();
-                }
-                state.waiters.register_task(*waiter, Events::IN, true, waker);
-                let is_alone = state.pipes.ids().is_empty();
-                return Ok(is_alone.then_some(Err(Fault::Gone)));
-            }
-            received.map(|parts| Some(parse(&parts)))
+        let received = self.task.poll(&self.socket, waker, |state| match state.recv_multipart() {
+            // Nobody is left to answer.
+            Err(Refusal::Again) if state.pipes.ids().is_empty() => Ok(Err(Fault::Gone)),
+            received => received.map(Ok),
         });
-        received.unwrap_or(Some(Err(Fault::Gone)))
+        match received {
+            Poll::Pending => None,
+            Poll::Ready(Ok(answer)) => Some(answer.and_then(|parts| parse(&parts))),
+            Poll::Ready(Err(_)) => Some(Err(Fault::Gone)),
+        }
     }
+}
+
+/// For the answer, from now on.
+fn waits() -> Task {
+    Task::new(Events::IN, true)
 }
 
 /// Sends a request to whoever has the handler's name, or will have it.

@@ -13,6 +13,7 @@ use super::{Event, EventKind, Hub};
 use crate::connection::Connection;
 use crate::error::RecvError;
 use crate::sys::{Instant, fork_generation};
+use crate::tasks::Tasks;
 
 /// How many events wait to be received; then the oldest are lost.
 pub const EVENTS_MAX: usize = 1000;
@@ -37,7 +38,7 @@ struct Waiting {
     events: VecDeque<Event>,
     missed: u64,
     stopped: bool,
-    tasks: Vec<Waker>,
+    tasks: Tasks,
 }
 
 impl Queue {
@@ -54,7 +55,7 @@ impl Queue {
             waiting.missed += 1;
         }
         waiting.events.push_back(event);
-        wakers.append(&mut waiting.tasks);
+        wakers.extend(waiting.tasks.take());
         drop(waiting);
         self.arrived.notify_all();
     }
@@ -113,7 +114,7 @@ impl Monitor {
 
     /// The next event, when there is one. The future belongs to no executor.
     pub fn recv_async(&self) -> RecvEvent<'_> {
-        RecvEvent(self)
+        RecvEvent { monitor: self, task: 0 }
     }
 
     fn recv_until(&self, deadline: Option<Instant>) -> Result<Event, RecvError> {
@@ -154,26 +155,55 @@ impl Drop for Monitor {
     }
 }
 
-/// The future of [`Monitor::recv_async`].
+/// The future of [`Monitor::recv_async`]. Polled again once it is done, it receives the next event.
 #[must_use = "futures do nothing unless awaited"]
-pub struct RecvEvent<'a>(&'a Monitor);
+pub struct RecvEvent<'a> {
+    monitor: &'a Monitor,
+    /// Its number among those that wait; 0 before it has one.
+    task: u64,
+}
+
+impl RecvEvent<'_> {
+    fn take(&mut self, waker: &Waker) -> Poll<Result<Event, RecvError>> {
+        let queue = &*self.monitor.queue;
+        let mut copy = None;
+        loop {
+            let (is_registered, old) = {
+                let mut waiting = queue.waiting.lock();
+                match waiting.take() {
+                    Err(RecvError::Again) => {
+                        waiting.tasks.register(&mut self.task, waker, copy.take())
+                    }
+                    done => return Poll::Ready(done),
+                }
+            };
+            drop(old);
+            if is_registered {
+                return Poll::Pending;
+            }
+            copy = Some(waker.clone());
+        }
+    }
+}
 
 impl Future for RecvEvent<'_> {
     type Output = Result<Event, RecvError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Err(error) = self.0.check() {
+        let this = self.get_mut();
+        if let Err(error) = this.monitor.check() {
             return Poll::Ready(Err(error));
         }
-        let mut waiting = self.0.queue.waiting.lock();
-        match waiting.take() {
-            Err(RecvError::Again) => {}
-            done => return Poll::Ready(done),
+        this.take(context.waker())
+    }
+}
+
+impl Drop for RecvEvent<'_> {
+    fn drop(&mut self) {
+        if self.task == 0 || self.monitor.check().is_err() {
+            return;
         }
-        // All are woken by the next event: one that is gone by then costs a spurious wake-up.
-        if !waiting.tasks.iter().any(|task| task.will_wake(context.waker())) {
-            waiting.tasks.push(context.waker().clone());
-        }
-        Poll::Pending
+        let left = self.monitor.queue.waiting.lock().tasks.remove(self.task);
+        drop(left);
     }
 }

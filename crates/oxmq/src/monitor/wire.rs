@@ -5,15 +5,15 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::task::{Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 
 use super::{EVENTS_MAX, Event, EventKind, ReasonKind};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::error::{BindError, SocketError};
-use crate::pattern::Refusal;
 use crate::socket::core::{Attached, Core};
+use crate::socket::task::Task;
 use crate::socket::waiters::Events;
 use crate::{Message, SocketType};
 
@@ -213,8 +213,8 @@ struct Sending {
     busy: bool,
     again: bool,
     stopped: bool,
-    /// The place in the socket's waiting list, 0 for none.
-    waiter: u64,
+    /// The place in the socket's waiting list; with whoever sends.
+    task: Option<Task>,
 }
 
 impl Wire {
@@ -297,37 +297,26 @@ impl Wire {
             sending.busy = true;
         }
         loop {
-            let (mut parts, mut waiter) = {
+            let (mut parts, task) = {
                 let mut sending = self.sending.lock();
                 match sending.waiting.pop_front() {
-                    Some(parts) => (parts, sending.waiter),
+                    Some(parts) => (parts, sending.task.take()),
                     None => return self.rest(sending),
                 }
             };
-            let sent = self.socket.retry_after_resume(|state| {
-                let sent = state.send(&mut parts);
-                if let Err(Refusal::Again) = sent {
-                    if waiter == 0 {
-                        waiter = state.waiters.new_id();
-                    }
-                    state.waiters.register_task(waiter, Events::OUT, true, &self.waker);
-                } else if waiter != 0 {
-                    state.end_wait(waiter, Events::OUT);
-                    waiter = 0;
-                }
-                sent
-            });
+            let mut task = task.unwrap_or(Task::new(Events::OUT, true));
+            let sent = task.poll(&self.socket, &self.waker, |state| state.send(&mut parts));
             let mut sending = self.sending.lock();
-            sending.waiter = waiter;
+            sending.task = Some(task);
             match sent {
-                Ok(()) => {}
-                Err(Refusal::Again) => {
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => {
                     sending.waiting.push_front(parts);
                     if !std::mem::take(&mut sending.again) {
                         return self.rest(sending);
                     }
                 }
-                Err(_) => sending.waiting.clear(),
+                Poll::Ready(Err(_)) => sending.waiting.clear(),
             }
         }
     }

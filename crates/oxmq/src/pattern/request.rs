@@ -75,6 +75,7 @@ impl Req {
                 }
             }
             if expected && into.is_empty() && into.more() {
+                pipes.after.free(into.take());
                 return self.input.recv(pipes, into);
             }
             let reason = if expected { DropReason::Malformed } else { DropReason::Stale };

@@ -129,6 +129,6 @@ impl FairQueue {
 /// A pipe whose other end is gone lives until its last message is read.
 fn drop_if_spent(pipes: &mut Pipes, pipe: PipeId) {
     if pipes.is_spent(pipe) {
-        pipes.remove(pipe);
+        pipes.discard(pipe);
     }
 }

@@ -7,7 +7,7 @@ use crate::connection::Route;
 use crate::monitor::{EventKind, Hub};
 use crate::session::Session;
 use crate::socket::core::Core;
-use crate::socket::pipes::{PeerNews, PipeId};
+use crate::socket::pipes::{Output, PeerNews, Pipe, PipeId};
 use crate::socket::waiters::Wake;
 
 /// Collected under the socket's lock and done after it: no system call, wake-up or callback
@@ -28,8 +28,17 @@ pub(crate) struct After {
     peers: Vec<(Weak<Core>, PipeId, PeerNews)>,
     wakes: Vec<Wake>,
     garbage: Vec<Message>,
+    /// Rare, so that they take little room.
+    remains: Option<Box<Remains>>,
     /// What monitors are to be told. Rare, so that it takes little room.
     notices: Option<Box<Notices>>,
+}
+
+/// Pipes that are gone, and what is in them, for the last end of one frees it.
+#[derive(Default)]
+struct Remains {
+    pipes: Vec<Pipe>,
+    outputs: Vec<Output>,
 }
 
 /// To whom, of which connection, what.
@@ -128,6 +137,21 @@ impl After {
         &mut self.garbage
     }
 
+    fn remains(&mut self) -> &mut Remains {
+        self.touched = true;
+        self.remains.get_or_insert_default()
+    }
+
+    /// Pipes that are dropped with the lock released.
+    pub(crate) fn pipes(&mut self) -> &mut Vec<Pipe> {
+        &mut self.remains().pipes
+    }
+
+    /// As [`After::pipes`], of their outgoing halves.
+    pub(crate) fn outputs(&mut self) -> &mut Vec<Output> {
+        &mut self.remains().outputs
+    }
+
     pub(crate) fn notices(&mut self) -> &mut Notices {
         self.touched = true;
         self.notices.get_or_insert_default()
@@ -187,6 +211,7 @@ impl After {
             let nowhere = || Arc::new(Route::new(&Arc::from(""), false));
             hub.emit(&route.unwrap_or_else(nowhere), None, || kind);
         }
+        drop(self.remains);
         drop(self.garbage);
     }
 }

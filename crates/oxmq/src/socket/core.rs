@@ -19,7 +19,7 @@ use crate::session::{Conflation, Ends, Rejection, Session, Settings};
 use crate::socket::after::After;
 use crate::socket::pipes::{Account, Lingering, Link, Output, PeerNews, Pipe, PipeId, Pipes};
 use crate::socket::spin::{self, Spin};
-use crate::socket::waiters::{Events, Waiters};
+use crate::socket::waiters::{Events, Waiters, Wake};
 use crate::statistics::DropReason;
 use crate::sys::Instant;
 use crate::{Message, SocketType};
@@ -781,12 +781,15 @@ impl State {
         }
     }
 
-    /// A waiter leaves; a notification that it did not use goes to another.
-    pub(crate) fn end_wait(&mut self, id: u64, events: Events) {
-        let unused = self.waiters.deregister(id, self.pipes.after.wakes());
+    /// A waiter leaves; a notification that it did not use goes to another. Returns what it was to be
+    /// woken with, to be dropped with the lock released.
+    #[must_use = "what a waker does when it is dropped is not for under the lock"]
+    pub(crate) fn end_wait(&mut self, id: u64, events: Events) -> Option<Wake> {
+        let (unused, wake) = self.waiters.deregister(id, self.pipes.after.wakes());
         if unused && !self.waiters.is_empty() && !cfg!(oxmq_mutation = "sim_lost_wakeup") {
             self.notify(events);
         }
+        wake
     }
 
     pub(crate) fn notify(&mut self, events: Events) {
@@ -899,7 +902,7 @@ impl State {
         self.pipes.close_output(id);
         self.pattern.detach(&mut self.pipes, id);
         if self.pipes.is_spent(id) {
-            self.pipes.remove(id);
+            self.pipes.discard(id);
         }
         // All of them: a ROUTER's sends that wait for this peer (ROUTER_MANDATORY) fail.
         self.waiters.notify_all(self.pipes.after.wakes());

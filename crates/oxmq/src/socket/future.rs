@@ -5,78 +5,53 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::core::{Core, State};
+use super::task::Task;
 use super::{recv_refusal, send_refusal, wait_refusal};
 use crate::Message;
 use crate::error::{RecvError, SendError, WaitError};
 use crate::pattern::Refusal;
 use crate::socket::waiters::Events;
 
-/// The place of a future in the waiting list of its socket; given up when it is dropped.
-struct Registered<'a> {
+/// A future's stay in the waiting list of its socket; given up when it is dropped.
+struct Waiting<'a> {
     core: &'a Core,
-    events: Events,
-    /// As in `Waiter`.
-    takes: bool,
-    id: u64,
+    task: Task,
 }
 
-impl<'a> Registered<'a> {
-    fn new(core: &'a Core, events: Events, takes: bool) -> Registered<'a> {
-        Registered { core, events, takes, id: 0 }
+impl<'a> Waiting<'a> {
+    fn new(core: &'a Core, events: Events, takes: bool) -> Waiting<'a> {
+        Waiting { core, task: Task::new(events, takes) }
     }
 }
 
-impl Registered<'_> {
+impl Waiting<'_> {
     /// Runs `attempt`; registers the task if it says "again".
     fn poll<T>(
         &mut self,
         context: &mut Context<'_>,
-        mut attempt: impl FnMut(&mut State) -> Result<T, Refusal>,
+        attempt: impl FnMut(&mut State) -> Result<T, Refusal>,
     ) -> Poll<Result<T, Refusal>> {
-        let (core, events, takes) = (self.core, self.events, self.takes);
-        let tried = core.retry_after_resume(|state| {
-            let tried = attempt(state);
-            if let Err(Refusal::Again) = tried {
-                if self.id == 0 {
-                    self.id = state.waiters.new_id();
-                }
-                state.waiters.register_task(self.id, events, takes, context.waker());
-            }
-            tried
-        });
-        match tried {
-            Err(Refusal::Again) => Poll::Pending,
-            done => {
-                self.leave();
-                Poll::Ready(done)
-            }
-        }
-    }
-
-    fn leave(&mut self) {
-        if self.id != 0 {
-            let (id, events) = (std::mem::take(&mut self.id), self.events);
-            self.core.with(|state| state.end_wait(id, events));
-        }
+        self.task.poll(self.core, context.waker(), attempt)
     }
 }
 
-impl Drop for Registered<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.leave();
+        self.task.leave(self.core);
     }
 }
 
-/// The future of [`Socket::send_async`](super::Socket::send_async).
+/// The future of [`Socket::send_async`](super::Socket::send_async). Polled again once it is done, it
+/// says [`Empty`](crate::SendErrorKind::Empty), for it has no message any more.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Send<'a> {
-    waiting: Registered<'a>,
+    waiting: Waiting<'a>,
     parts: Vec<Message>,
 }
 
 impl<'a> Send<'a> {
     pub(super) fn new(core: &'a Core, parts: Vec<Message>) -> Send<'a> {
-        Send { waiting: Registered::new(core, Events::OUT, true), parts }
+        Send { waiting: Waiting::new(core, Events::OUT, true), parts }
     }
 }
 
@@ -86,18 +61,21 @@ impl Future for Send<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Send { waiting, parts } = self.get_mut();
         waiting.poll(context, |state| state.send(parts)).map(|sent| {
-            sent.map_err(|refusal| SendError::new(send_refusal(refusal), std::mem::take(parts)))
+            // Whoever polls it again sends no message: there is none.
+            let parts = std::mem::take(parts);
+            sent.map_err(|refusal| SendError::new(send_refusal(refusal), parts))
         })
     }
 }
 
-/// The future of [`Socket::recv_async`](super::Socket::recv_async).
+/// The future of [`Socket::recv_async`](super::Socket::recv_async). Polled again once it is done, it
+/// receives the next part.
 #[must_use = "futures do nothing unless awaited"]
-pub struct Recv<'a>(Registered<'a>);
+pub struct Recv<'a>(Waiting<'a>);
 
 impl<'a> Recv<'a> {
     pub(super) fn new(core: &'a Core) -> Recv<'a> {
-        Recv(Registered::new(core, Events::IN, true))
+        Recv(Waiting::new(core, Events::IN, true))
     }
 }
 
@@ -111,13 +89,14 @@ impl Future for Recv<'_> {
     }
 }
 
-/// The future of [`Socket::recv_multipart_async`](super::Socket::recv_multipart_async).
+/// The future of [`Socket::recv_multipart_async`](super::Socket::recv_multipart_async). Polled again once
+/// it is done, it receives the next message.
 #[must_use = "futures do nothing unless awaited"]
-pub struct RecvMultipart<'a>(Registered<'a>);
+pub struct RecvMultipart<'a>(Waiting<'a>);
 
 impl<'a> RecvMultipart<'a> {
     pub(super) fn new(core: &'a Core) -> RecvMultipart<'a> {
-        RecvMultipart(Registered::new(core, Events::IN, true))
+        RecvMultipart(Waiting::new(core, Events::IN, true))
     }
 }
 
@@ -131,11 +110,11 @@ impl Future for RecvMultipart<'_> {
 
 /// The future of [`Socket::ready_async`](super::Socket::ready_async).
 #[must_use = "futures do nothing unless awaited"]
-pub struct Ready<'a>(Registered<'a>);
+pub struct Ready<'a>(Waiting<'a>);
 
 impl<'a> Ready<'a> {
     pub(super) fn new(core: &'a Core, wanted: Events) -> Ready<'a> {
-        Ready(Registered::new(core, wanted, false))
+        Ready(Waiting::new(core, wanted, false))
     }
 }
 
@@ -144,7 +123,7 @@ impl Future for Ready<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let waiting = &mut self.get_mut().0;
-        let wanted = waiting.events;
+        let wanted = waiting.task.events();
         let found = waiting.poll(context, |state| {
             state.check()?;
             let events = state.pattern.events(&mut state.pipes).and(wanted);

@@ -7,6 +7,7 @@ pub(crate) mod pipes;
 mod poll;
 pub(crate) mod poller;
 mod spin;
+pub(crate) mod task;
 mod typed;
 pub(crate) mod wait;
 pub(crate) mod waiters;
@@ -49,8 +50,10 @@ pub use waiters::Events;
 /// A socket of any type, for programs that choose the type as they run; the types
 /// ([`Push`], [`Request`], …) offer only what they can do.
 ///
-/// All methods take `&self`: a socket may be used by several threads at once, blocking or awaited.
-/// Each call does the whole of one message.
+/// All methods take `&self`: a socket may be used by several threads and tasks at once, blocking or
+/// awaited. Each send, and each `recv_multipart`, does the whole of one message. The receives of one part
+/// (`recv` and its like) are for messages of one part, or for a receiver that has the socket to itself:
+/// whoever receives next, on whichever thread or task, gets the next part of the same message.
 pub struct Socket {
     core: Arc<Core>,
     /// The context lives as long as its sockets.
@@ -372,7 +375,8 @@ impl Socket {
     }
 
     /// Receives one part; waits, up to RCVTIMEO, for a message. [`Message::more`] says whether
-    /// further parts of the same message follow.
+    /// further parts of the same message follow. They go to whoever receives next: of several
+    /// receivers each calls [`Socket::recv_multipart`].
     ///
     /// # Errors
     /// [`RecvError`].
@@ -402,7 +406,8 @@ impl Socket {
         self.recv_until(Some(Instant::now() + timeout))
     }
 
-    /// Receives a whole message; waits as [`Socket::recv`] does.
+    /// Receives a whole message, or what is left of one that was received in part; waits as
+    /// [`Socket::recv`] does.
     ///
     /// # Errors
     /// [`RecvError`].
@@ -431,12 +436,15 @@ impl Socket {
         Send::new(&self.core, collect_parts(parts))
     }
 
-    /// Receives one part when there is one.
+    /// Receives one part when there is one; further parts of its message ([`Message::more`]) go to
+    /// whoever receives next. Several tasks that receive messages of several parts each await
+    /// [`Socket::recv_multipart_async`]. Dropping the future loses nothing.
     pub fn recv_async(&self) -> Recv<'_> {
         Recv::new(&self.core)
     }
 
-    /// Receives a whole message when there is one.
+    /// Receives a whole message when there is one, or what is left of one that was received in part.
+    /// Dropping the future loses nothing.
     pub fn recv_multipart_async(&self) -> RecvMultipart<'_> {
         RecvMultipart::new(&self.core)
     }

@@ -306,6 +306,12 @@ impl Pipes {
         Some(pipe)
     }
 
+    /// Removes a pipe that may hold messages, which are freed with the lock released.
+    pub(crate) fn discard(&mut self, id: PipeId) {
+        let pipe = self.remove(id);
+        self.after.pipes().extend(pipe);
+    }
+
     #[inline]
     pub(crate) fn get(&mut self, id: PipeId) -> Option<&mut Pipe> {
         let slot = self.slots.get_mut(id.index as usize)?;
@@ -613,12 +619,15 @@ impl Pipes {
         let Some(pipe) = self.get(id) else { return };
         pipe.connected = false;
         let closed = Output::Closed(pipe.sent());
-        match std::mem::replace(&mut pipe.output, closed) {
-            Output::Arena(mut arena) => arena.rollback(self.after.garbage()),
-            Output::Slots(mut slots) => slots.rollback(self.after.garbage()),
-            Output::Newest(mut newest) => newest.rollback(self.after.garbage()),
-            Output::Closed(_) => {}
+        let mut output = std::mem::replace(&mut pipe.output, closed);
+        match &mut output {
+            Output::Arena(arena) => arena.rollback(self.after.garbage()),
+            Output::Slots(slots) => slots.rollback(self.after.garbage()),
+            Output::Newest(newest) => newest.rollback(self.after.garbage()),
+            Output::Closed(_) => return,
         }
+        // If the other end has gone, all that it had not taken goes with this one.
+        self.after.outputs().push(output);
     }
 
     /// The socket's high-water marks are other ones now.
@@ -695,7 +704,7 @@ impl Pipes {
             Link::Unbound => {}
         }
         if self.is_spent(id) {
-            self.remove(id);
+            self.discard(id);
         }
     }
 

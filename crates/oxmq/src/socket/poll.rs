@@ -184,7 +184,7 @@ impl Drop for PollWait<'_, '_> {
         self.sleeper.release_groups(true);
         for (item, id) in self.items.iter().zip(&self.ids) {
             if let (Target::Socket(socket), true) = (&item.target, *id != 0) {
-                socket.core().with(|state| state.end_wait(*id, item.wanted));
+                drop(socket.core().with(|state| state.end_wait(*id, item.wanted)));
             }
         }
     }

@@ -149,7 +149,7 @@ impl Drop for Wait<'_> {
     fn drop(&mut self) {
         self.sleeper.release_groups(true);
         if self.id != 0 {
-            self.core.with(|state| state.end_wait(self.id, self.events));
+            drop(self.core.with(|state| state.end_wait(self.id, self.events)));
         }
     }
 }

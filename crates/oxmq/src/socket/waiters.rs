@@ -1,5 +1,9 @@
 //! Who waits for a socket: blocked threads, polls and futures. All of it lies under the
 //! socket's lock, so that nothing can happen between a failed try and its registration.
+//!
+//! What a task's waker does when it is woken, cloned or dropped is its owner's code, which may call the
+//! library: all of it happens with the lock released. So a waker is moved into the list and out of it,
+//! and only ever compared there.
 
 use std::ops::{BitOr, BitOrAssign};
 use std::sync::Arc;
@@ -55,8 +59,7 @@ impl BitOrAssign for Events {
     }
 }
 
-/// How a waiter is woken.
-#[derive(Clone)]
+/// How a waiter is woken. Neither cloned nor dropped under the lock if it is a task or a poller.
 pub(crate) enum Wake {
     Thread(Arc<Parker>),
     Task(Waker),
@@ -82,12 +85,26 @@ struct Waiter {
     /// these is woken and passes the notification on, all of those are.
     takes: bool,
     notified: bool,
-    wake: Wake,
+    /// It is a poller's, also once it has been told.
+    polls: bool,
+    /// `None`: it has been woken with it.
+    wake: Option<Wake>,
 }
 
 impl Waiter {
-    fn is_poller(&self) -> bool {
-        matches!(self.wake, Wake::Poller(..))
+    /// Whether nobody has to bring a new waker for it.
+    fn is_armed_with(&self, waker: &Waker) -> bool {
+        matches!(&self.wake, Some(Wake::Task(held)) if held.will_wake(waker))
+    }
+
+    /// Says that it is to be woken. A thread keeps its place; a task brings a new waker when it comes
+    /// again, and has been woken already if it has none.
+    fn notify(&mut self, wakes: &mut Vec<Wake>) {
+        self.notified = true;
+        match &self.wake {
+            Some(Wake::Thread(parker)) => wakes.push(Wake::Thread(parker.clone())),
+            _ => wakes.extend(self.wake.take()),
+        }
     }
 }
 
@@ -125,25 +142,49 @@ impl Waiters {
         takes: bool,
         parker: &Arc<Parker>,
     ) -> bool {
-        self.arm(id, events, takes, || Wake::Thread(parker.clone()));
+        match self.list.iter_mut().find(|waiter| waiter.id == id) {
+            Some(waiter) => waiter.notified = false,
+            None => {
+                let wake = Some(Wake::Thread(parker.clone()));
+                self.list.push(Waiter { id, events, takes, notified: false, polls: false, wake });
+            }
+        }
         *self.leader.get_or_insert(id) == id
     }
 
-    /// Registers a task, or arms it again with its present waker.
-    pub(crate) fn register_task(&mut self, id: u64, events: Events, takes: bool, waker: &Waker) {
-        self.arm(id, events, takes, || Wake::Task(waker.clone()));
-        if let Some(waiter) = self.list.iter_mut().find(|waiter| waiter.id == id)
-            && let Wake::Task(old) = &mut waiter.wake
-            && !old.will_wake(waker)
-        {
-            *old = waker.clone();
+    /// Arms a task again that is registered with its present waker. False: it is to be
+    /// [registered](Waiters::register_task) with a copy of it.
+    pub(crate) fn rearm_task(&mut self, id: u64, waker: &Waker) -> bool {
+        let Some(waiter) = self.list.iter_mut().find(|waiter| waiter.id == id) else {
+            return false;
+        };
+        let armed = waiter.is_armed_with(waker);
+        if armed {
+            waiter.notified = false;
         }
+        armed
     }
 
-    fn arm(&mut self, id: u64, events: Events, takes: bool, wake: impl FnOnce() -> Wake) {
+    /// Registers a task, or arms it again. Returns the waker that it had, to be dropped with the lock
+    /// released.
+    #[must_use = "what a waker does when it is dropped is not for under the lock"]
+    pub(crate) fn register_task(
+        &mut self,
+        id: u64,
+        events: Events,
+        takes: bool,
+        waker: Waker,
+    ) -> Option<Wake> {
+        let wake = Some(Wake::Task(waker));
         match self.list.iter_mut().find(|waiter| waiter.id == id) {
-            Some(waiter) => waiter.notified = false,
-            None => self.list.push(Waiter { id, events, takes, notified: false, wake: wake() }),
+            Some(waiter) => {
+                waiter.notified = false;
+                std::mem::replace(&mut waiter.wake, wake)
+            }
+            None => {
+                self.list.push(Waiter { id, events, takes, notified: false, polls: false, wake });
+                None
+            }
         }
     }
 
@@ -151,7 +192,11 @@ impl Waiters {
     pub(crate) fn register_poller(&mut self, id: u64, events: Events, told: &Arc<Told>, key: u64) {
         match self.list.iter_mut().find(|waiter| waiter.id == id) {
             Some(waiter) => waiter.events = events,
-            None => self.arm(id, events, false, || Wake::Poller(told.clone(), key)),
+            None => {
+                let wake = Some(Wake::Poller(told.clone(), key));
+                let takes = false;
+                self.list.push(Waiter { id, events, takes, notified: false, polls: true, wake });
+            }
         }
     }
 
@@ -167,19 +212,21 @@ impl Waiters {
         }
         self.leader = None;
         // The lead is passed on: another waiting thread looks again and finds it free.
-        let next = self.list.iter_mut().find(|w| matches!(w.wake, Wake::Thread(_)));
+        let next = self.list.iter_mut().find(|w| matches!(w.wake, Some(Wake::Thread(_))));
         if let Some(next) = next {
-            next.notified = true;
-            wakes.push(next.wake.clone());
+            next.notify(wakes);
         }
     }
 
-    /// Takes a waiter out. True: it held a notification that somebody else may need.
-    pub(crate) fn deregister(&mut self, id: u64, wakes: &mut Vec<Wake>) -> bool {
-        let Some(at) = self.list.iter().position(|waiter| waiter.id == id) else { return false };
+    /// Takes a waiter out. Says whether it held a notification that somebody else may need, and
+    /// returns what it was to be woken with, to be dropped with the lock released.
+    pub(crate) fn deregister(&mut self, id: u64, wakes: &mut Vec<Wake>) -> (bool, Option<Wake>) {
+        let Some(at) = self.list.iter().position(|waiter| waiter.id == id) else {
+            return (false, None);
+        };
         let waiter = self.list.remove(at);
         self.end_lead(id, wakes);
-        waiter.notified && waiter.takes
+        (waiter.notified && waiter.takes, waiter.wake)
     }
 
     /// Something happened: everybody who looks, and the first who takes, is woken.
@@ -197,12 +244,11 @@ impl Waiters {
                 }
                 one_taken |= hit;
             }
-            waiter.notified = true;
-            pollers |= waiter.is_poller();
-            wakes.push(waiter.wake.clone());
+            pollers |= waiter.polls;
+            waiter.notify(wakes);
         }
         if pollers {
-            self.list.retain(|waiter| !(waiter.notified && waiter.is_poller()));
+            self.forget_told_pollers();
         }
     }
 
@@ -212,23 +258,28 @@ impl Waiters {
         let may_take = |it: &&mut Waiter| it.takes && it.events.intersects(events);
         let mut takers = self.list.iter_mut().filter(may_take);
         if let Some(next) = takers.find(|it| !it.notified) {
-            next.notified = true;
-            wakes.push(next.wake.clone());
+            next.notify(wakes);
         }
     }
 
     /// Everybody is woken, whatever they wait for.
     pub(crate) fn notify_all(&mut self, wakes: &mut Vec<Wake>) {
         for waiter in &mut self.list {
-            waiter.notified = true;
-            wakes.push(waiter.wake.clone());
+            waiter.notify(wakes);
         }
-        self.list.retain(|waiter| !waiter.is_poller());
+        self.forget_told_pollers();
     }
 
     /// The pollers look again, whatever they wait for.
     pub(crate) fn notify_pollers(&mut self, wakes: &mut Vec<Wake>) {
-        wakes.extend(self.list.iter().filter(|w| w.is_poller()).map(|waiter| waiter.wake.clone()));
-        self.list.retain(|waiter| !waiter.is_poller());
+        for waiter in self.list.iter_mut().filter(|waiter| waiter.polls) {
+            waiter.notify(wakes);
+        }
+        self.forget_told_pollers();
+    }
+
+    /// A poller waits for one notification; a task without a waker has its place yet.
+    fn forget_told_pollers(&mut self) {
+        self.list.retain(|waiter| waiter.wake.is_some() || !waiter.polls);
     }
 }

@@ -143,6 +143,7 @@ impl Inproc {
         let Some(far) = far else { return Ok(()) };
         // Who is being closed will give the name away, and waits for nobody any more.
         let mut closed: Option<Arc<Core>> = None;
+        let mut is_told = false;
         loop {
             let bound = {
                 let mut names = self.names.lock();
@@ -151,9 +152,15 @@ impl Inproc {
                     closed.as_ref().is_none_or(|closed| !Arc::ptr_eq(closed, bound))
                 };
                 let Some(bound) = bound.filter(is_open) else {
-                    let route = Route::new(&far.endpoint, false);
+                    if !is_told {
+                        // With no lock held, and before anybody can find the connect and join it.
+                        drop(names);
+                        let route = Route::new(&far.endpoint, false);
+                        core.hub.emit(&route, None, || EventKind::ConnectDelayed);
+                        is_told = true;
+                        continue;
+                    }
                     names.unbound.entry(name.to_owned()).or_default().push(far);
-                    core.hub.emit(&route, None, || EventKind::ConnectDelayed);
                     return Ok(());
                 };
                 bound
@@ -211,9 +218,6 @@ fn inherit(binder: &Core, far: Far) {
         return;
     }
     binder.with(|state| {
-        if state.check().is_err() {
-            return;
-        }
         let route = route(&far.endpoint, true, far.kind, &far.identity);
         let mut pipe = Pipe::new(Output::Closed(0), far.input, Link::Unbound, route);
         if let Some(newest) = far.newest {
@@ -221,8 +225,8 @@ fn inherit(binder: &Core, far: Far) {
         }
         pipe.identity = far.identity.into();
         let id = state.pipes.insert(pipe);
-        if !state.pattern.attach(&mut state.pipes, id) {
-            state.pipes.remove(id);
+        if state.check().is_err() || !state.pattern.attach(&mut state.pipes, id) {
+            state.pipes.discard(id);
             return;
         }
         state.pattern.readable(id);
@@ -251,7 +255,6 @@ fn join(binder: &Arc<Core>, mut far: Far) {
     ];
     let joined = compatible.then(|| {
         binder.with(|state| {
-            state.check().map_err(|_| Rejection::Closed)?;
             if let Output::Slots(slots) = &mut output {
                 slots.set_hwm(sum(state.options.sndhwm, rcvhwm));
             }
@@ -263,14 +266,19 @@ fn join(binder: &Arc<Core>, mut far: Far) {
             }
             pipe.connected = true;
             pipe.identity = identity.into();
+            // Whatever becomes of it: what was sent already is freed with the lock released.
             let id = state.pipes.insert(pipe);
+            if state.check().is_err() {
+                state.pipes.discard(id);
+                return Err(Rejection::Closed);
+            }
             if !state.pattern.attach(&mut state.pipes, id) {
-                state.pipes.remove(id);
+                state.pipes.discard(id);
                 return Err(Rejection::NoMorePeers);
             }
             if !state.pattern.identified(&mut state.pipes, id) {
                 state.pattern.detach(&mut state.pipes, id);
-                state.pipes.remove(id);
+                state.pipes.discard(id);
                 return Err(Rejection::IdentityTaken);
             }
             // What was sent before the bind is here already.
@@ -321,7 +329,7 @@ fn join(binder: &Arc<Core>, mut far: Far) {
         }
         if !state.pattern.identified(&mut state.pipes, near_pipe) {
             state.pattern.detach(&mut state.pipes, near_pipe);
-            state.pipes.remove(near_pipe);
+            state.pipes.discard(near_pipe);
             return false;
         }
         say_hello(&connector, state, near_pipe);

@@ -409,7 +409,7 @@ impl Poller {
                 // Removed meanwhile. It may have been armed since.
                 drop(items);
                 let (core, id) = (&candidate.core, candidate.id);
-                core.with(|state| state.end_wait(id, Events::NONE));
+                drop(core.with(|state| state.end_wait(id, Events::NONE)));
                 continue;
             };
             let token = entry.token;
@@ -516,10 +516,10 @@ fn leave_entry(entry: &Entry) {
 
 /// The poller is done with the socket.
 fn leave(core: &Core, id: u64) {
-    core.with(|state| {
+    drop(core.with(|state| {
         state.pipes.pollers = state.pipes.pollers.saturating_sub(1);
-        state.end_wait(id, Events::NONE);
-    });
+        state.end_wait(id, Events::NONE)
+    }));
 }
 
 fn refused(refusal: Refusal, token: usize) -> PollerError {
