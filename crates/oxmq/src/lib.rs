@@ -9,7 +9,8 @@
 //!
 //! Every socket can be awaited as well, on any executor: `send_async`, `recv_async`,
 //! `recv_multipart_async`. Such a future may be dropped at any time (`select!`, time-outs): a message is
-//! sent or received whole, or not at all.
+//! sent or received whole, or not at all. A task whose messages come without a pause gives way to others
+//! now and then.
 //!
 //! One thing blocks: **dropping the last handle of a context**, be it the context, a copy of it or a
 //! socket, waits until what was sent is with the peers. That may be for ever, for the option

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::{Event, EventKind, Hub};
 use crate::connection::Connection;
 use crate::error::RecvError;
+use crate::socket::turn::Turn;
 use crate::sys::{Instant, fork_generation};
 use crate::tasks::Tasks;
 
@@ -114,7 +115,7 @@ impl Monitor {
 
     /// The next event, when there is one. The future belongs to no executor.
     pub fn recv_async(&self) -> RecvEvent<'_> {
-        RecvEvent { monitor: self, task: 0 }
+        RecvEvent { monitor: self, task: 0, turn: Turn::default() }
     }
 
     fn recv_until(&self, deadline: Option<Instant>) -> Result<Event, RecvError> {
@@ -161,6 +162,7 @@ pub struct RecvEvent<'a> {
     monitor: &'a Monitor,
     /// Its number among those that wait; 0 before it has one.
     task: u64,
+    turn: Turn,
 }
 
 impl RecvEvent<'_> {
@@ -194,7 +196,14 @@ impl Future for RecvEvent<'_> {
         if let Err(error) = this.monitor.check() {
             return Poll::Ready(Err(error));
         }
-        this.take(context.waker())
+        if !this.turn.begin(context.waker()) {
+            return Poll::Pending;
+        }
+        let polled = this.take(context.waker());
+        if polled.is_ready() {
+            this.turn.succeed();
+        }
+        polled
     }
 }
 

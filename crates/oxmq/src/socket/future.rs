@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use super::core::{Core, State};
 use super::task::Task;
+use super::turn::Turn;
 use super::{recv_refusal, send_refusal, wait_refusal};
 use crate::Message;
 use crate::error::{RecvError, SendError, WaitError};
@@ -16,11 +17,12 @@ use crate::socket::waiters::Events;
 struct Waiting<'a> {
     core: &'a Core,
     task: Task,
+    turn: Turn,
 }
 
 impl<'a> Waiting<'a> {
     fn new(core: &'a Core, events: Events, takes: bool) -> Waiting<'a> {
-        Waiting { core, task: Task::new(events, takes) }
+        Waiting { core, task: Task::new(events, takes), turn: Turn::default() }
     }
 }
 
@@ -31,7 +33,14 @@ impl Waiting<'_> {
         context: &mut Context<'_>,
         attempt: impl FnMut(&mut State) -> Result<T, Refusal>,
     ) -> Poll<Result<T, Refusal>> {
-        self.task.poll(self.core, context.waker(), attempt)
+        if !self.turn.begin(context.waker()) {
+            return Poll::Pending;
+        }
+        let polled = self.task.poll(self.core, context.waker(), attempt);
+        if polled.is_ready() {
+            self.turn.succeed();
+        }
+        polled
     }
 }
 

@@ -8,6 +8,7 @@ mod poll;
 pub(crate) mod poller;
 mod spin;
 pub(crate) mod task;
+pub(crate) mod turn;
 mod typed;
 pub(crate) mod wait;
 pub(crate) mod waiters;
@@ -431,7 +432,9 @@ impl Socket {
     }
 
     /// Sends a message when a peer can take it. The future belongs to no executor; dropping it
-    /// cancels the whole message or none of it.
+    /// cancels the whole message or none of it. After some hundred messages that could be sent at
+    /// once it gives way to other tasks, as all futures of the library do: it is pending, and has
+    /// its task woken at once.
     pub fn send_async<P: Into<Message>>(&self, parts: impl IntoIterator<Item = P>) -> Send<'_> {
         Send::new(&self.core, collect_parts(parts))
     }

@@ -393,6 +393,8 @@ pub(crate) fn in_forked_children(_run: extern "C" fn()) {}
 /// have been dropped.
 pub fn new_world(seed: u64) {
     with(|world| *world = World::new(seed));
+    // Of the run before nothing is left.
+    crate::socket::turn::refill();
 }
 
 /// What runs from here on runs on this node: its descriptors are that node's.
