@@ -649,7 +649,7 @@ const CUT_SHORT: Duration = Duration::from_secs(1);
 
 /// Up to what the delays after connections that were cut short double, unless RECONNECT_IVL_MAX says.
 /// Arbitrary: a name that has become free is not left unused for long.
-const CUT_SHORT_MS_MAX: u64 = 5000;
+const CUT_SHORT_MS_MAX: u64 = 2000;
 
 /// How long to wait before the next attempt; `None`: no more attempts. Random, so that many peers
 /// of one server that restarts do not come back at the same moment.
@@ -671,13 +671,17 @@ fn reconnect_delay(options: &Options, attempts: u32, cut_short: u32) -> Option<D
 }
 
 impl Inner {
-    /// The connection ends. Who ends one in its handshake, or at once after it, having said nothing,
+    /// The connection ends. Who ends one in its handshake, or at once after it, with nothing more said,
     /// does not want this end: a ROUTER that knows another of this name, a server that starts and
     /// fails. Such a peer is tried ever more seldom.
     pub(super) fn count_cut_short(&mut self, failure: &Failure) {
         let is_cut_short = match self.phase {
             _ if self.raw => return,
-            Phase::Handshake(_) => matches!(failure, Failure::EndOfStream | Failure::System(_)),
+            // Who has said nothing at all is no peer yet: a proxy without its server.
+            Phase::Handshake(_) => {
+                self.heard != self.heard_before
+                    && matches!(failure, Failure::EndOfStream | Failure::System(_))
+            }
             Phase::Traffic(_) => {
                 self.heard == self.heard_before
                     && Instant::now().saturating_since(self.stands_since) < CUT_SHORT
@@ -736,6 +740,7 @@ impl Inner {
         }
         self.route = Arc::new(Route::over(&self.route.endpoint, false, fd));
         self.in_vain = false;
+        self.heard_before = self.heard;
         session.tell(self, || EventKind::Connected);
         if let Phase::Connecting(fd) = mem::replace(&mut self.phase, Phase::Offline) {
             self.phase = Phase::Handshake(fd);

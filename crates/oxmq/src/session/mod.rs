@@ -158,7 +158,7 @@ pub(crate) struct Inner {
     gives_up: bool,
     /// Attempts since the last connection that worked.
     attempts: u32,
-    /// When the connection's handshake was done, and `heard` then.
+    /// When the connection's handshake was done, and `heard` then; before that, when it was made.
     stands_since: Instant,
     heard_before: u32,
     /// How many connections in a row ended at once (`Inner::count_cut_short`).
