@@ -329,6 +329,15 @@ fn a_publisher_that_does_not_read_is_told_the_state() {
     }
 }
 
+/// Ends the proxy however the test does.
+struct Shutdown<'a>(&'a Context);
+
+impl Drop for Shutdown<'_> {
+    fn drop(&mut self) {
+        self.0.shutdown();
+    }
+}
+
 /// The same, of subscribers behind a forwarder.
 #[test]
 fn a_forwarder_tells_a_publisher_that_does_not_read_the_state() {
@@ -346,6 +355,7 @@ fn a_forwarder_tells_a_publisher_that_does_not_read_the_state() {
     publisher.shake_hands("PUB", "XSUB");
     thread::scope(|scope| {
         let proxy = scope.spawn(|| device.proxy().run());
+        let ends = Shutdown(&context);
         let mut churner = raw_subscriber(&back, "XPUB");
         churner.send(&says(1, b"kept"));
         let mut said_bytes = 0;
@@ -368,7 +378,7 @@ fn a_forwarder_tells_a_publisher_that_does_not_read_the_state() {
         assert_eq!(held, [&b"kept"[..], b"zzz, the last"]);
         publisher.send(&message(&["kept, and passed on"]));
         churner.expect(&message(&["kept, and passed on"]));
-        context.shutdown();
+        drop(ends);
         assert!(proxy.join().unwrap().is_err_and(|error| error.is_terminated()));
     });
 }
