@@ -1,5 +1,6 @@
 //! Contexts: the I/O threads, and the names and sockets that share them.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::mem;
@@ -28,6 +29,9 @@ use crate::transport::inproc::Inproc;
 /// How many sockets a context may have at a time, unless told otherwise (libzmq's default for
 /// ZMQ_MAX_SOCKETS).
 const SOCKETS_MAX: usize = 1023;
+
+/// With fewer connections that linger it is not looked whether some have ended. Arbitrary.
+const LINGERING_MIN: usize = 16;
 
 /// Where sockets live: it has the threads that do I/O in the background (made when first needed),
 /// and the names of inproc endpoints. Copies are the same context.
@@ -82,7 +86,10 @@ impl Default for Process {
 }
 
 struct Sockets {
-    open: Vec<Weak<Core>>,
+    /// By their addresses, each with its number, by which it comes after those before it.
+    open: HashMap<usize, (u64, Weak<Core>)>,
+    /// How many there have been.
+    count: u64,
     max: usize,
     /// What IPV6 is in a new socket, and whether its LINGER is for ever.
     ipv6: bool,
@@ -98,12 +105,24 @@ struct Sockets {
     released: bool,
     /// What closed sockets were connected to, and the connections, while they last.
     lingering: Vec<(String, Weak<Session>)>,
+    /// With so many of them it is looked whether some have ended.
+    lingering_looked_at: usize,
+}
+
+impl Sockets {
+    /// Those that are open, in the order in which they were made.
+    fn open(&self) -> Vec<Weak<Core>> {
+        let mut open: Vec<_> = self.open.values().collect();
+        open.sort_unstable_by_key(|(number, _)| *number);
+        open.into_iter().map(|(_, core)| core.clone()).collect()
+    }
 }
 
 impl Default for Sockets {
     fn default() -> Sockets {
         Sockets {
-            open: Vec::new(),
+            open: HashMap::new(),
+            count: 0,
             max: SOCKETS_MAX,
             ipv6: false,
             blocky: true,
@@ -113,6 +132,7 @@ impl Default for Sockets {
             drop_timeout: None,
             released: false,
             lingering: Vec::new(),
+            lingering_looked_at: LINGERING_MIN,
         }
     }
 }
@@ -449,7 +469,9 @@ impl ContextCore {
             options.linger = 0;
         }
         let socket = Core::new(self.clone(), kind, pattern, options);
-        sockets.open.push(Arc::downgrade(&socket));
+        sockets.count += 1;
+        let entry = (sockets.count, Arc::downgrade(&socket));
+        sockets.open.insert(Arc::as_ptr(&socket).addr(), entry);
         Ok(socket)
     }
 
@@ -506,7 +528,7 @@ impl ContextCore {
 
     pub(crate) fn socket_closed(&self, socket: &Core) {
         let mut sockets = self.sockets.lock();
-        sockets.open.retain(|open| !std::ptr::eq(open.as_ptr(), socket));
+        sockets.open.remove(&std::ptr::from_ref(socket).addr());
         drop(sockets);
         self.wake_term();
     }
@@ -514,7 +536,10 @@ impl ContextCore {
     /// A connection is left to itself: what was sent goes out yet.
     pub(crate) fn lingers(&self, endpoint: &str, session: &Arc<Session>) {
         let mut sockets = self.sockets.lock();
-        sockets.lingering.retain(|(_, session)| session.strong_count() > 0);
+        if sockets.lingering.len() >= sockets.lingering_looked_at {
+            sockets.lingering.retain(|(_, session)| session.strong_count() > 0);
+            sockets.lingering_looked_at = (sockets.lingering.len() * 2).max(LINGERING_MIN);
+        }
         sockets.lingering.push((endpoint.to_owned(), Arc::downgrade(session)));
     }
 
@@ -574,7 +599,7 @@ impl ContextCore {
         let open = {
             let mut sockets = self.sockets.lock();
             sockets.terminated = true;
-            sockets.open.clone()
+            sockets.open()
         };
         for socket in open.iter().filter_map(Weak::upgrade) {
             socket.terminate();
@@ -621,7 +646,7 @@ impl ContextCore {
             let lingering = sockets.lingering.iter();
             let alive = lingering.filter(|(_, session)| session.strong_count() > 0);
             let endpoints: Vec<String> = alive.map(|(endpoint, _)| endpoint.clone()).collect();
-            (sockets.open.clone(), endpoints)
+            (sockets.open(), endpoints)
         };
         let sockets = open.iter().filter_map(Weak::upgrade).map(|socket| socket.named()).collect();
         TermError::TimedOut { sockets, endpoints }

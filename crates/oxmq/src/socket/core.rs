@@ -28,6 +28,9 @@ use crate::{Message, SocketType};
 /// writes to the kernel itself. Measured: a wake-up of the I/O thread costs about as much.
 const STREAMING: Duration = Duration::from_micros(20);
 
+/// With fewer endpoints it is not looked whether some have ended. Arbitrary.
+pub(crate) const ENDPOINTS_MIN: usize = 16;
+
 /// One socket. Lock order: a connection's driver may take `state`; nobody who holds `state` waits
 /// for anything but the short leaf locks of groups, inboxes and pools.
 pub(crate) struct Core {
@@ -56,6 +59,8 @@ pub(crate) struct State {
     /// The same for connections, until an option is set.
     pub(crate) shared_options: Option<Arc<Settings>>,
     pub(crate) endpoints: Vec<(Arc<str>, Attached)>,
+    /// With so many of them it is looked whether some have ended.
+    endpoints_looked_at: usize,
     phase: Phase,
     /// Messages received so far.
     pub(crate) received: u64,
@@ -517,8 +522,10 @@ impl Core {
 
     /// As an error names it.
     pub(crate) fn named(&self) -> OpenSocket {
-        let endpoints =
-            self.with(|state| state.endpoints.iter().map(|(at, _)| at.to_string()).collect());
+        let endpoints = self.with(|state| {
+            state.forget_ended();
+            state.endpoints.iter().map(|(at, _)| at.to_string()).collect()
+        });
         OpenSocket { kind: self.kind, endpoints }
     }
 
@@ -552,8 +559,10 @@ impl Core {
                     Link::Inproc(peer, peer_pipe) => {
                         state.pipes.after.tell(peer, *peer_pipe, PeerNews::Ended(arrived));
                     }
-                    // Otherwise it waits for whoever binds.
-                    Link::Unbound if linger_ms == 0 => forgotten.push(id),
+                    // What was sent waits for whoever binds.
+                    Link::Unbound if linger_ms == 0 || pipe.sent() == 0 => {
+                        forgotten.push((id, pipe.route.clone()));
+                    }
                     Link::Unbound | Link::Session(_) => {}
                 }
                 ended.push(pipe);
@@ -568,8 +577,8 @@ impl Core {
         for (_, attached) in endpoints {
             self.detach_endpoint(attached);
         }
-        for id in forgotten {
-            self.context.inproc().forget(self, id);
+        for (id, route) in forgotten {
+            self.context.inproc().forget(self, id, &route.endpoint);
         }
         for pipe in ended {
             if let Link::Session(session) = &pipe.link {
@@ -643,8 +652,10 @@ impl Core {
                     peer.peer_news(*peer_pipe, PeerNews::Ended(arrived));
                 }
             }
-            Some((Link::Unbound, _)) => self.context.inproc().forget(self, id),
-            None => {}
+            Some((Link::Unbound, _)) | None => {}
+        }
+        if let Some((Pipe { link: Link::Unbound, route, .. }, _)) = &pipe {
+            self.context.inproc().forget(self, id, &route.endpoint);
         }
     }
 }
@@ -659,6 +670,7 @@ impl State {
             options,
             shared_options: None,
             endpoints: Vec::new(),
+            endpoints_looked_at: ENDPOINTS_MIN,
             phase,
             received: 0,
             kicked_at: Instant::from_ns(0),
@@ -878,6 +890,15 @@ impl State {
         session.queue_subscriptions(prefixes);
         self.notify(Events::PEERS | Events::OUT | Events::IN);
         true
+    }
+
+    /// Remembers a connect over inproc. Peers come and go: from time to time the gone are forgotten.
+    pub(crate) fn add_inproc_pipe(&mut self, endpoint: Arc<str>, id: PipeId) {
+        if self.endpoints.len() >= self.endpoints_looked_at {
+            self.forget_ended();
+            self.endpoints_looked_at = (self.endpoints.len() * 2).max(ENDPOINTS_MIN);
+        }
+        self.endpoints.push((endpoint, Attached::InprocPipe(id)));
     }
 
     /// Over inproc nobody connects again: an endpoint whose pipe is gone is connected to no more.

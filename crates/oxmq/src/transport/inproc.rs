@@ -12,11 +12,14 @@ use crate::monitor::{EventKind, Reason};
 use crate::pattern::Refusal;
 use crate::pipe::{NewestReader, SlotReader, newest, slots};
 use crate::session::{Failure, Rejection};
-use crate::socket::core::{Attached, Core, State};
+use crate::socket::core::{Core, State};
 use crate::socket::pipes::{Account, Link, Output, PeerNews, Pipe, PipeId};
 use crate::socket::waiters::Events;
 use crate::statistics::DropReason;
 use crate::{Message, SocketType};
+
+/// What an endpoint begins with.
+const PREFIX: &str = "inproc://";
 
 /// The inproc names of one context.
 #[derive(Default)]
@@ -29,8 +32,37 @@ pub(crate) struct Inproc {
 #[derive(Default)]
 struct Names {
     bound: HashMap<String, Weak<Core>>,
-    /// Connects to names that nobody has bound yet.
-    unbound: HashMap<String, Vec<Far>>,
+    /// Connects to names that nobody has bound yet; of no name there are none.
+    unbound: HashMap<String, Unbound>,
+}
+
+/// The connects to one name.
+#[derive(Default)]
+struct Unbound {
+    /// Each with its number, by which it comes after those before it.
+    waiting: HashMap<Near, (u64, Far)>,
+    /// How many there have been.
+    count: u64,
+}
+
+/// The connecting side of a pipe. The address is no other's as long as the far side has a `Weak`.
+type Near = (*const Core, PipeId);
+
+// SAFETY: the addresses are only compared.
+unsafe impl Send for Unbound {}
+
+impl Unbound {
+    fn add(&mut self, far: Far) {
+        self.count += 1;
+        self.waiting.insert((far.connector.as_ptr(), far.pipe), (self.count, far));
+    }
+
+    /// In the order of the connects.
+    fn in_order(self) -> impl Iterator<Item = Far> {
+        let mut waiting: Vec<_> = self.waiting.into_values().collect();
+        waiting.sort_unstable_by_key(|(number, _)| *number);
+        waiting.into_iter().map(|(_, far)| far)
+    }
 }
 
 /// What the binding side of a pipe gets.
@@ -60,7 +92,7 @@ impl Inproc {
             names.bound.insert(name.to_owned(), Arc::downgrade(core));
             names.unbound.remove(name).unwrap_or_default()
         };
-        for far in waiting {
+        for far in waiting.in_order() {
             join(core, far);
         }
         true
@@ -72,12 +104,19 @@ impl Inproc {
     }
 
     /// Forgets a connect to a name that nobody has bound, and what was sent there.
-    pub(crate) fn forget(&self, core: &Core, pipe: PipeId) {
-        let mut forgotten = Vec::new();
-        for waiting in self.names.lock().unbound.values_mut() {
-            let is = |far: &mut Far| far.pipe == pipe && ptr::eq(far.connector.as_ptr(), core);
-            forgotten.extend(waiting.extract_if(.., is));
-        }
+    pub(crate) fn forget(&self, core: &Core, pipe: PipeId, endpoint: &str) {
+        let Some(name) = endpoint.strip_prefix(PREFIX) else { return };
+        let forgotten = {
+            let mut names = self.names.lock();
+            let Some(unbound) = names.unbound.get_mut(name) else { return };
+            let forgotten = unbound.waiting.remove(&(ptr::from_ref(core), pipe));
+            if unbound.waiting.is_empty() {
+                names.unbound.remove(name);
+            }
+            forgotten
+        };
+        // Messages, which are freed without the lock.
+        drop(forgotten);
     }
 
     pub(crate) fn unbind(&self, name: &str) {
@@ -103,7 +142,7 @@ impl Inproc {
             let (far_output, mut input) = slots(0);
             far_input.spare_writer();
             input.spare_writer();
-            let endpoint: Arc<str> = format!("inproc://{name}").into();
+            let endpoint: Arc<str> = format!("{PREFIX}{name}").into();
             let route = Arc::new(Route::new(&endpoint, false));
             let mut pipe = Pipe::new(Output::Slots(output), input, Link::Unbound, route);
             pipe.rcvhwm = rcvhwm as u32;
@@ -121,7 +160,7 @@ impl Inproc {
                 return Err(refusal);
             }
             if state.pattern.attach(&mut state.pipes, id) {
-                state.endpoints.push((endpoint.clone(), Attached::InprocPipe(id)));
+                state.add_inproc_pipe(endpoint.clone(), id);
                 state.notify(Events::OUT);
             } else {
                 state.pipes.remove(id);
@@ -160,7 +199,7 @@ impl Inproc {
                         is_told = true;
                         continue;
                     }
-                    names.unbound.entry(name.to_owned()).or_default().push(far);
+                    names.unbound.entry(name.to_owned()).or_default().add(far);
                     return Ok(());
                 };
                 bound
@@ -370,4 +409,89 @@ fn route(endpoint: &Arc<str>, bound: bool, kind: SocketType, identity: &[u8]) ->
     let identity = identity.to_vec();
     let peer = Peer { identity, socket_type: Some(kind), ..Peer::unknown() };
     Arc::new(Route::new(endpoint, bound).with_peer(peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{Context, Message, Pull, Push, option};
+
+    /// What is kept for names, and of those that a socket was connected to.
+    fn kept(context: &Context) -> (usize, usize) {
+        let names = context.inproc().names.lock();
+        (
+            names.bound.len(),
+            names.unbound.values().map(|unbound| unbound.waiting.len().max(1)).sum(),
+        )
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_connect_that_is_no_more() {
+        let context = Context::new();
+        for number in 0..100 {
+            let name = format!("inproc://job-{number}");
+            // With a message or without, closed or disconnected, to one name or to many.
+            for (linger, sends, disconnects) in
+                [(0, true, false), (0, false, true), (-1, true, true), (-1, false, false)]
+            {
+                let push = Push::new(&context).unwrap();
+                push.set(option::LINGER, linger).unwrap();
+                push.connect(&name).unwrap();
+                push.connect("inproc://all").unwrap();
+                assert_eq!(kept(&context), (0, 2));
+                if sends {
+                    push.try_send("lost").unwrap();
+                    push.try_send("lost").unwrap();
+                }
+                if disconnects {
+                    push.disconnect(&name).unwrap();
+                    push.disconnect("inproc://all").unwrap();
+                }
+                drop(push);
+                assert_eq!(kept(&context), (0, 0));
+            }
+            let pull = Pull::new(&context).unwrap();
+            pull.bind(&name).unwrap();
+            drop(pull);
+            assert_eq!(kept(&context), (0, 0));
+        }
+        context.term_timeout(Duration::from_secs(20)).unwrap();
+    }
+
+    #[test]
+    fn who_binds_meets_those_who_wait_in_the_order_of_their_connects() {
+        let context = Context::new();
+        let pushes: Vec<Push> = (0..100_u8)
+            .map(|number| {
+                let push = Push::new(&context).unwrap();
+                push.connect("inproc://a").unwrap();
+                push.send(&[number]).unwrap();
+                push
+            })
+            .collect();
+        let pull = Pull::new(&context).unwrap();
+        pull.bind("inproc://a").unwrap();
+        for number in 0..100_u8 {
+            assert_eq!(pull.try_recv().unwrap()[..], [number]);
+        }
+        drop(pushes);
+    }
+
+    #[test]
+    fn a_socket_forgets_peers_that_have_gone() {
+        let context = Context::new();
+        let push = Push::new(&context).unwrap();
+        for number in 0..1000 {
+            let name = format!("inproc://job-{number}");
+            let pull = Pull::new(&context).unwrap();
+            pull.bind(&name).unwrap();
+            push.connect(&name).unwrap();
+            push.send(Message::from("x")).unwrap();
+            assert_eq!(pull.recv().unwrap()[..], *b"x");
+            drop(pull);
+            let endpoints = push.as_ref().core().with(|state| state.endpoints.len());
+            assert!(endpoints <= crate::socket::core::ENDPOINTS_MIN, "{endpoints}");
+        }
+    }
 }
