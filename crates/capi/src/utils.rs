@@ -46,7 +46,16 @@ pub extern "C" fn zmq_sleep(seconds: c_int) {
 }
 
 /// A thread that runs a caller's function, until it is joined.
-struct Thread(OnceLock<pthread_t>);
+struct Thread(OnceLock<ThreadId>);
+
+/// How the system names a thread: by a number, or, with some C libraries, by an address.
+#[derive(Clone, Copy)]
+struct ThreadId(pthread_t);
+
+// SAFETY: it is a name that any thread may hold; nobody here looks at what may be behind it.
+unsafe impl Send for ThreadId {}
+// SAFETY: as above.
+unsafe impl Sync for ThreadId {}
 
 impl Object for Thread {
     const KIND: u32 = KIND_MIN + 7;
@@ -84,7 +93,7 @@ pub unsafe extern "C" fn zmq_threadstart(
     })
 }
 
-fn start(task: Task) -> Result<pthread_t, Errno> {
+fn start(task: Task) -> Result<ThreadId, Errno> {
     let task = Box::into_raw(Box::new(task));
     let mut thread = MaybeUninit::uninit();
     // SAFETY: the task is the thread's, once there is one. pthread_create(3) takes routines that
@@ -95,7 +104,7 @@ fn start(task: Task) -> Result<pthread_t, Errno> {
     });
     if code == 0 {
         // SAFETY: the call has succeeded.
-        Ok(unsafe { thread.assume_init() })
+        Ok(ThreadId(unsafe { thread.assume_init() }))
     } else {
         // SAFETY: boxed above, and nobody has it.
         drop(unsafe { Box::from_raw(task) });
@@ -135,7 +144,7 @@ fn with_signals_blocked<R>(run: impl FnOnce() -> R) -> R {
 pub extern "C" fn zmq_threadclose(thread: *mut c_void) {
     boundary::or((), || {
         let thread = handle::close::<Thread>(thread)?;
-        let thread = *thread.0.get().ok_or(Thread::INVALID)?;
+        let ThreadId(thread) = *thread.0.get().ok_or(Thread::INVALID)?;
         // SAFETY: started and not joined: who closes it first is alone.
         match unsafe { libc::pthread_join(thread, ptr::null_mut()) } {
             0 => Ok(()),

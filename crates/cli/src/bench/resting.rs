@@ -4,7 +4,7 @@ use super::measure::part;
 use super::work::Role;
 use crate::parts::{PartId, Parts};
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -179,6 +179,8 @@ fn field(text: &str, name: &str) -> Result<u64> {
 /// Raises the limit for this process and those it starts.
 fn raise_descriptor_limit(wanted: u64) -> Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // No process has more, and where a limit has 32 bits none can be asked for.
+    let wanted = wanted.min(i32::MAX as u64) as rlim_t;
     if soft < wanted {
         setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted))
             .with_context(|| format!("{wanted} descriptors are needed, the limit is {hard}"))?;

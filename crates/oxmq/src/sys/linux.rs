@@ -1011,10 +1011,10 @@ impl KernelTimespec {
     }
 }
 
-/// The time as the C library wants it; what it cannot express is for ever.
+/// The time as the C library wants it; more than 68 years, which not all can express, is for ever.
 fn to_timespec(wait: Duration) -> libc::timespec {
     libc::timespec {
-        tv_sec: libc::time_t::try_from(wait.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_sec: wait.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: wait.subsec_nanos() as _,
     }
 }
