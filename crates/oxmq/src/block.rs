@@ -1,9 +1,11 @@
 //! Memory for the bodies of messages: blocks that a thread has freed wait with it for its next
 //! messages, for a message is made and freed for every one that passes.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
+
+use crate::memory;
 
 /// The alignment of every block.
 pub(crate) const ALIGN: usize = 16;
@@ -89,25 +91,34 @@ impl Drop for End {
     }
 }
 
-/// A block of at least `bytes` bytes; `None` if they are more than can be. The class is what
+/// A block of at least `bytes` bytes; `None` if they are more than can be had. The class is what
 /// [`give`] wants to know.
 #[inline]
 pub(crate) fn take(bytes: usize) -> Option<(NonNull<u8>, Class)> {
+    take_from(bytes, alloc)
+}
+
+/// As [`take`], for what a peer sends.
+#[inline]
+pub(crate) fn take_for_peer(bytes: usize) -> Option<(NonNull<u8>, Class)> {
+    take_from(bytes, memory::allocate)
+}
+
+#[inline]
+fn take_from(bytes: usize, from: unsafe fn(Layout) -> *mut u8) -> Option<(NonNull<u8>, Class)> {
     let class = Class::of(bytes);
     if let Class::Kept(index) = class
         && let Some(block) = KEPT.with(|kept| kept.take(usize::from(index)))
     {
         return Some((block, class));
     }
-    allocate(class).map(|block| (block, class))
+    allocate(class, from).map(|block| (block, class))
 }
 
 #[inline(never)]
-fn allocate(class: Class) -> Option<NonNull<u8>> {
-    let layout = class.layout()?;
+fn allocate(class: Class, from: unsafe fn(Layout) -> *mut u8) -> Option<NonNull<u8>> {
     // SAFETY: no class is empty.
-    let block = unsafe { alloc(layout) };
-    Some(NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout)))
+    NonNull::new(unsafe { from(class.layout()?) })
 }
 
 /// Gives a block back.

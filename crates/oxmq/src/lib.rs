@@ -88,6 +88,8 @@ mod error;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod ffi;
+#[cfg_attr(loom, allow(dead_code, reason = "its users are not compiled"))]
+mod memory;
 mod message;
 #[cfg(not(loom))]
 pub mod monitor;

@@ -418,6 +418,39 @@ impl Message {
     /// A message may be written at `place`; what is there is not dropped.
     #[inline]
     pub(crate) unsafe fn write_to(place: *mut Message, body: &[u8], connection: u32) {
+        // SAFETY: passed on; what is written is a message.
+        unsafe {
+            if !Message::write_short(place, body, connection) {
+                (*place).copy_long(body);
+            }
+        }
+    }
+
+    /// As `write_to`, of what a peer has sent. False: there is no memory for it, and the message is
+    /// empty.
+    ///
+    /// # Safety
+    /// As for `write_to`.
+    #[inline]
+    pub(crate) unsafe fn try_write_to(place: *mut Message, body: &[u8], connection: u32) -> bool {
+        // SAFETY: passed on; what is written is a message.
+        unsafe { Message::write_short(place, body, connection) || (*place).try_copy_long(body) }
+    }
+
+    /// A message of one part that a peer has sent; `None`: there is no memory for it.
+    #[inline]
+    pub(crate) fn received(body: &[u8]) -> Option<Message> {
+        let mut message = Message::new();
+        // SAFETY: what is there is empty.
+        unsafe { Message::try_write_to(&mut message, body, 0) }.then_some(message)
+    }
+
+    /// Writes all of a message but a long body, for which it leaves an empty one. False: it is long.
+    ///
+    /// # Safety
+    /// As for `write_to`.
+    #[inline]
+    unsafe fn write_short(place: *mut Message, body: &[u8], connection: u32) -> bool {
         // SAFETY: passed on; the inline body holds INLINE_BYTES_MAX bytes.
         unsafe {
             let [a, b, c, d] = connection.to_ne_bytes();
@@ -430,10 +463,8 @@ impl Message {
             // All that follows the body, at once. Aligned as a pointer is, no more: on machines of 32
             // bits that may be less than a u64 asks for.
             (&raw mut (*place).kind).cast::<u64>().write_unaligned(u64::from_ne_bytes(tail));
-            if body.len() > INLINE_BYTES_MAX {
-                (*place).copy_long(body);
-            }
         }
+        body.len() <= INLINE_BYTES_MAX
     }
 
     /// Makes an empty message one with a long body, behind its owner in one block.
@@ -445,6 +476,22 @@ impl Message {
             self.connection = connection;
             return;
         };
+        self.hold(block, class, body);
+    }
+
+    /// As `copy_long`; false: there is no memory for it.
+    #[inline(never)]
+    fn try_copy_long(&mut self, body: &[u8]) -> bool {
+        let taken = block::take_for_peer(size_of::<Owner>() + body.len());
+        if let Some((block, class)) = taken {
+            self.hold(block, class, body);
+        }
+        taken.is_some()
+    }
+
+    /// Copies a body into a block that was taken for it and its owner.
+    #[inline]
+    fn hold(&mut self, block: NonNull<u8>, class: block::Class, body: &[u8]) {
         let owner = block.cast::<Owner>();
         // SAFETY: the block is fresh, aligned for `Owner`, and long enough for it and the body.
         unsafe {

@@ -145,6 +145,7 @@ impl Reason {
             Failure::TimedOut => (ReasonKind::HandshakeTimeout, libc::ETIMEDOUT),
             Failure::NotConnected(_) => (ReasonKind::ConnectTimeout, libc::ETIMEDOUT),
             Failure::Silent(_) => (ReasonKind::Silent, libc::ETIMEDOUT),
+            Failure::NoMemory => (ReasonKind::System, libc::ENOMEM),
             Failure::TooMuch(_) => (ReasonKind::TooLong, libc::EMSGSIZE),
         };
         Reason::new(kind, failure, errno)

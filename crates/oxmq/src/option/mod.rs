@@ -379,6 +379,16 @@ options! {
     /// the memory does not hold.
     MAXMSGSIZE = 22, maxmsgsize: I64(i64) = -1, Range::Int(-1..=i64::MAX);
 
+    /// The most that the parts of one multipart message may add up to, in bytes, 64 for each part beside
+    /// its own; −1 is no limit. A peer that sends more is disconnected, and the message counted as torn. Of
+    /// a message that has not come whole nothing can be received, so this, beside RCVHWM messages, is what
+    /// one peer can have this end keep. Ours; libzmq has nothing of the kind. Applies to endpoints bound or
+    /// connected to after it is set.
+    ///
+    /// Default: 8589934592, 8 GiB. Too low disconnects honest peers, again and again; none lets a peer
+    /// send what the memory does not hold. See MAXMSGSIZE, too, without which one part has no limit.
+    MAXMULTIPARTSIZE = OWN_ID_MIN + 1, maxmultipartsize: I64(i64) = 8 << 30, Range::Int(-1..=i64::MAX);
+
     /// How long a new connection may take until both sides have introduced themselves, in
     /// milliseconds; 0 is for ever.
     ///

@@ -10,6 +10,7 @@ use std::vec;
 use parking_lot::Mutex;
 
 use crate::Message;
+use crate::memory;
 use crate::sync::Arc;
 
 /// A pipe for the newest message.
@@ -62,6 +63,12 @@ pub(crate) struct Published {
 }
 
 impl NewestWriter {
+    /// Makes a place for the next part, which a peer sends. False: there is no memory for it.
+    pub(crate) fn reserve(&mut self) -> bool {
+        let parts = self.staged.len();
+        parts < self.staged.capacity() || memory::grow(&mut self.staged, parts.max(4))
+    }
+
     /// Stages a part, the last of its message or not.
     pub(crate) fn push(&mut self, part: Message, ends_message: bool) {
         self.staged.push(part);
@@ -81,13 +88,13 @@ impl NewestWriter {
         cell.arrived += messages;
         let older = cell.message.replace(message);
         let replaced = messages - 1 + u64::from(older.is_some());
-        garbage.extend(older.into_iter().flatten());
+        discard(older.unwrap_or_default(), garbage);
         Some(Published { activates: !mem::replace(&mut cell.awake, true), replaced })
     }
 
     /// Forgets the message that has not ended.
     pub(crate) fn rollback(&mut self, garbage: &mut Vec<Message>) {
-        garbage.append(&mut self.staged);
+        discard(mem::take(&mut self.staged), garbage);
     }
 
     /// Messages pushed, ever.
@@ -98,6 +105,16 @@ impl NewestWriter {
     /// Messages that wait to be taken: one at the most.
     pub(crate) fn waiting(&self) -> u64 {
         u64::from(self.cell.lock().message.is_some())
+    }
+}
+
+/// Adds to `garbage`, without a list of its own where there is none yet: a message may have any number
+/// of parts.
+fn discard(mut parts: Vec<Message>, garbage: &mut Vec<Message>) {
+    if garbage.is_empty() {
+        *garbage = parts;
+    } else {
+        garbage.append(&mut parts);
     }
 }
 

@@ -374,7 +374,7 @@ fn slots_run(seed: u64) {
                 if random.one_in(8) {
                     (0..parts).for_each(|_| writer.push((0, false, alive.clone()), false));
                     let mut garbage = Vec::new();
-                    writer.rollback(&mut garbage);
+                    writer.rollback(|part| garbage.push(part));
                     assert_eq!(garbage.len(), parts);
                     continue;
                 }

@@ -14,6 +14,7 @@
 use super::both::{Both, Shareable};
 use super::credit::{Credit, Refund, Spender};
 use crate::asymmetric;
+use crate::memory;
 use crate::sync::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Line, Ordering, UnsafeCell, fence, mutate,
 };
@@ -190,17 +191,55 @@ impl<T> SlotWriter<T> {
     /// `fill` writes a whole item to the place, which is not initialised.
     #[inline]
     pub(crate) unsafe fn push_with(&mut self, ends_message: bool, fill: impl FnOnce(*mut T)) {
-        if self.tail.at == self.capacity {
-            self.next_chunk();
+        if self.tail.at == self.capacity && !self.next_chunk(alloc) {
+            handle_alloc_error(Chunk::<T>::layout(SLOTS[0]));
         }
+        // SAFETY: passed on; there is a place now.
+        unsafe {
+            self.fill_next(ends_message, |place| {
+                fill(place);
+                true
+            });
+        }
+    }
+
+    /// Makes a place for the next item, which a peer sends. False: there is no memory for it.
+    #[inline]
+    pub(crate) fn reserve(&mut self) -> bool {
+        self.tail.at < self.capacity || self.next_chunk(memory::allocate)
+    }
+
+    /// As `push_with`, of an item that a peer sends, and that `fill` cannot make if it says false. False:
+    /// it is not staged, or there is no memory for its place.
+    ///
+    /// # Safety
+    /// `fill` writes a whole item to the place, which is not initialised, or says false and leaves
+    /// nothing there that has to be dropped.
+    #[inline]
+    pub(crate) unsafe fn try_push_with(
+        &mut self,
+        ends_message: bool,
+        fill: impl FnOnce(*mut T) -> bool,
+    ) -> bool {
+        // SAFETY: passed on; there is a place, if there is memory.
+        self.reserve() && unsafe { self.fill_next(ends_message, fill) }
+    }
+
+    /// # Safety
+    /// As for `try_push_with`; there is a place.
+    #[inline]
+    unsafe fn fill_next(&mut self, ends_message: bool, fill: impl FnOnce(*mut T) -> bool) -> bool {
         // SAFETY: the tail's chunk is the writer's, hence alive, and `at` lies below its
         // capacity. Nobody else looks at the slot before it is published.
-        unsafe { Chunk::put(self.tail.chunk, self.tail.at, fill) };
+        if !unsafe { Chunk::put(self.tail.chunk, self.tail.at, fill) } {
+            return false;
+        }
         self.tail.at += 1;
         if ends_message {
             self.spender.spend();
             self.complete.follow(&self.tail);
         }
+        true
     }
 
     /// Makes the complete messages visible. True: the reader had found the queue empty and must
@@ -232,8 +271,9 @@ impl<T> SlotWriter<T> {
             && line.asks.fetch_and(!ACTIVATION, Ordering::Relaxed) & ACTIVATION != 0
     }
 
-    /// Takes back the staged items of the message that is not complete.
-    pub(crate) fn rollback(&mut self, garbage: &mut Vec<T>) {
+    /// Takes back the staged items of the message that is not complete; `each` gets them, one by one:
+    /// there may be no memory for a list of them.
+    pub(crate) fn rollback(&mut self, mut each: impl FnMut(T)) {
         let tail = self.tail.index();
         if self.complete.index() == tail {
             return;
@@ -248,7 +288,7 @@ impl<T> SlotWriter<T> {
         unsafe {
             while at.index() < tail {
                 at.skip_full();
-                garbage.push(Chunk::take(at.chunk, at.at));
+                each(Chunk::take(at.chunk, at.at));
                 at.at += 1;
             }
             let keep = self.complete.chunk;
@@ -279,13 +319,17 @@ impl<T> SlotWriter<T> {
         self.spender.set_hwm(hwm, &self.shared.reader.credit);
     }
 
+    /// Goes on to another chunk. False: there is no memory for one.
     #[cold]
     #[inline(never)]
-    fn next_chunk(&mut self) {
+    fn next_chunk(&mut self, allocate: unsafe fn(Layout) -> *mut u8) -> bool {
         // Relaxed: a hint.
         let backlog = self.tail.index() - self.shared.reader.drained.load(Ordering::Relaxed);
         let busy = backlog >= 2 * SLOTS[0] as u64;
-        let chunk = self.take_chunk(SLOTS[usize::from(busy)]);
+        let chunk = self.take_chunk(SLOTS[usize::from(busy)], allocate);
+        if chunk.is_null() {
+            return false;
+        }
         // SAFETY: the new chunk is the writer's alone, and the tail's chunk is alive.
         unsafe {
             (*chunk).link(ptr::null_mut());
@@ -297,9 +341,10 @@ impl<T> SlotWriter<T> {
             self.capacity = (*chunk).capacity;
         }
         self.tail = Cursor { chunk, at: 0, base: self.tail.index() };
+        true
     }
 
-    fn take_chunk(&self, capacity: usize) -> *mut Chunk<T> {
+    fn take_chunk(&self, capacity: usize, allocate: unsafe fn(Layout) -> *mut u8) -> *mut Chunk<T> {
         let spare = self.shared.reader.spare.swap(ptr::null_mut(), SPARE);
         if !spare.is_null() {
             // SAFETY: the swap made the writer the owner of the spare chunk, which is empty.
@@ -310,13 +355,13 @@ impl<T> SlotWriter<T> {
                 Chunk::free(spare);
             }
         }
-        Chunk::allocate(capacity)
+        Chunk::allocate(capacity, allocate)
     }
 }
 
 impl<T> Drop for SlotWriter<T> {
     fn drop(&mut self) {
-        self.rollback(&mut Vec::new());
+        self.rollback(drop);
         self.publish();
     }
 }
@@ -645,12 +690,13 @@ impl<T> Chunk<T> {
             .expect("a few slots")
     }
 
-    fn allocate(capacity: usize) -> *mut Chunk<T> {
+    /// Null if there is no memory for it.
+    fn allocate(capacity: usize, allocate: unsafe fn(Layout) -> *mut u8) -> *mut Chunk<T> {
         let layout = Chunk::<T>::layout(capacity);
         // SAFETY: the layout has a header at least.
-        let chunk = unsafe { alloc(layout) }.cast::<Chunk<T>>();
+        let chunk = unsafe { allocate(layout) }.cast::<Chunk<T>>();
         if chunk.is_null() {
-            handle_alloc_error(layout);
+            return chunk;
         }
         // SAFETY: the block is fresh, aligned, and holds the header and this many slots.
         unsafe {
@@ -693,9 +739,9 @@ impl<T> Chunk<T> {
     /// # Safety
     /// As for `slot`; the slot is empty and the caller's.
     #[inline]
-    unsafe fn put(chunk: *mut Chunk<T>, at: u32, fill: impl FnOnce(*mut T)) {
+    unsafe fn put(chunk: *mut Chunk<T>, at: u32, fill: impl FnOnce(*mut T) -> bool) -> bool {
         // SAFETY: passed on.
-        unsafe { (*Chunk::slot(chunk, at)).with_mut(|slot| fill((*slot).as_mut_ptr())) };
+        unsafe { (*Chunk::slot(chunk, at)).with_mut(|slot| fill((*slot).as_mut_ptr())) }
     }
 
     /// # Safety

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::{Io, KEY_LISTENER, Reactor, TimerFor};
 use crate::connection::Route;
+use crate::memory;
 use crate::monitor::{EventKind, Hub, Reason};
 use crate::session::{Session, Settings};
 use crate::socket::core::Core;
@@ -161,6 +162,12 @@ impl Listener {
 
     fn accepted(&self, fd: Fd) {
         let Some(core) = self.core.upgrade() else { return };
+        if !memory::is_left() {
+            // The peer sees its connection closed, and tries again.
+            let refused = io::Error::from_raw_os_error(libc::ENOMEM);
+            self.hub.note_failure(&Reason::system(&refused));
+            return self.tell_failure(&refused);
+        }
         if !filter::admits(&fd, &self.address, &self.options) {
             let why = "a peer that the filters do not admit";
             let refused = io::Error::new(io::ErrorKind::PermissionDenied, why);

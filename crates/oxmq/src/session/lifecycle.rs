@@ -455,7 +455,8 @@ impl Session {
         inner.in_multipart = false;
         inner.multipart_bytes = 0;
         if let Some(input) = &mut inner.input {
-            input.rollback(garbage);
+            // What came by a connection is nobody's but ours to free.
+            input.rollback(drop);
         }
         if let Some(out) = &mut inner.out {
             out.rewind();

@@ -127,6 +127,7 @@ pub(crate) struct Inner {
     large: Option<Box<LargeBody>>,
     /// Bytes and parts of the incomplete message at the end of `input`.
     multipart_bytes: u64,
+    multipart_bytes_max: u64,
     in_multipart: bool,
     /// Subscriptions are left that did not go into `control` with others.
     subscriptions_wait: bool,
@@ -235,6 +236,8 @@ pub(crate) enum Failure {
     NotConnected(Duration),
     /// The peer was not heard of for so long.
     Silent(Duration),
+    /// There is no memory for what the peer sends.
+    NoMemory,
     /// The peer announced or sent more than is allowed.
     TooMuch(&'static str),
 }
@@ -280,6 +283,7 @@ impl fmt::Display for Failure {
             Failure::Silent(span) => {
                 write!(f, "the peer has not answered for {} ms", span.as_millis())
             }
+            Failure::NoMemory => f.write_str("there is no memory for what the peer sends"),
             Failure::TooMuch(what) => write!(f, "the peer sent {what}"),
         }
     }
@@ -329,6 +333,7 @@ impl Session {
             None => (None, None, None),
         };
         let raw = (core.raw)(&options);
+        let multipart_bytes_max = u64::try_from(options.maxmultipartsize).unwrap_or(u64::MAX);
         core.context.session_started();
         core.hub.source_started();
         group.clone().insert(|key| {
@@ -363,6 +368,7 @@ impl Session {
                     received: ReceiveBuffer::default(),
                     large: None,
                     multipart_bytes: 0,
+                    multipart_bytes_max,
                     in_multipart: false,
                     subscriptions_wait: false,
                     interest: Interest::NONE,

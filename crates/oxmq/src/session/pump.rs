@@ -14,7 +14,8 @@ use super::receive_buffer::INLINE_BYTES_MAX;
 use super::{Conflation, Failure, Inner, LargeBody, Origin, Phase, Session, WRITE_BYTES, order};
 use crate::Message;
 use crate::drive::Work;
-use crate::pipe::IoVecs;
+use crate::memory;
+use crate::pipe::{IoVecs, SlotWriter};
 use crate::statistics::DropReason;
 use crate::sys::{self, Interest};
 
@@ -27,8 +28,8 @@ const READS_MAX: usize = 4;
 const BODY_BYTES_FIRST: usize = 256 * 1024;
 /// One read where the last body was long: a header, and a little of the body.
 const READ_BYTES_BEFORE_LARGE: usize = 1024;
-/// What the parts of a single message may add up to.
-const MULTIPART_BYTES_MAX: u64 = 8 << 30;
+/// What a part counts for beside its bytes.
+const PART_BYTES_EACH: u64 = 64;
 /// How much of the subscriptions waits in the session's own buffer: what is in there is sent as it is,
 /// whatever the application does about it by then. Arbitrary.
 const SUBSCRIPTION_BYTES_MAX: usize = 64 * 1024;
@@ -188,7 +189,7 @@ impl Session {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(Failure::System(error)),
+                Err(error) => return Err(error.into()),
             }
         }
         self.watch(inner, Interest { read: true, write: inner.interest.write });
@@ -220,7 +221,7 @@ impl Session {
         if self.orders.load(Ordering::Acquire) & order::CLOSE != 0 {
             inner.take_no_more();
         }
-        let decoded = if inner.raw { Ok(inner.decode_raw()) } else { self.decode_frames(inner) };
+        let decoded = if inner.raw { inner.decode_raw() } else { self.decode_frames(inner) };
         if inner.unwanted > 0 {
             self.count_unwanted(inner);
         }
@@ -264,6 +265,9 @@ impl Session {
                 if !inner.in_multipart && !inner.has_room() {
                     return Ok(Decoding::Full);
                 }
+                if !inner.make_room() {
+                    return Err(Failure::NoMemory);
+                }
                 let Some(large) = inner.large.take() else { continue };
                 self.take_large(inner, *large)?;
                 if mem::take(&mut inner.answers) {
@@ -271,7 +275,7 @@ impl Session {
                 }
                 continue;
             }
-            inner.decode_short();
+            inner.decode_short()?;
             if !inner.in_multipart && !inner.has_room() {
                 return Ok(Decoding::Full);
             }
@@ -280,7 +284,10 @@ impl Session {
                 Decoded::Incomplete => return Ok(Decoding::Hungry),
                 Decoded::Message { more, body, consumed } => {
                     inner.reads_large = body.len() > INLINE_BYTES_MAX;
-                    let body = Message::from(body);
+                    if !make_room(&mut inner.input, &mut inner.conflation) {
+                        return Err(Failure::NoMemory);
+                    }
+                    let body = Message::received(body).ok_or(Failure::NoMemory)?;
                     inner.received.consume(consumed);
                     self.take_message(inner, body, more)?;
                 }
@@ -328,11 +335,18 @@ impl Session {
         let decoded = zmtp.decode(inner.received.bytes()).map_err(Failure::Protocol)?;
         let Decoded::Sealed { body, consumed } = decoded else { return Ok(()) };
         opened.clear();
+        let place = make_room(&mut inner.input, &mut inner.conflation);
+        if !place || !memory::grow(opened, body.len()) {
+            return Err(Failure::NoMemory);
+        }
         let found = zmtp.open(body, opened).map_err(Failure::Protocol)?;
         inner.reads_large = body.len() > INLINE_BYTES_MAX;
         inner.received.consume(consumed);
         match found {
-            Opened::Message { more } => self.take_message(inner, Message::from(&opened[..]), more),
+            Opened::Message { more } => match Message::received(opened) {
+                Some(body) => self.take_message(inner, body, more),
+                None => Err(inner.lose()),
+            },
             Opened::Command(event) => self.take_event(inner, event),
         }
     }
@@ -340,6 +354,9 @@ impl Session {
     fn take_large(self: &Arc<Self>, inner: &mut Inner, large: LargeBody) -> Result<(), Failure> {
         if let Some(zmtp) = inner.zmtp.as_mut().filter(|zmtp| zmtp.seals()) {
             let mut opened = Vec::new();
+            if !memory::grow(&mut opened, large.body.len()) {
+                return Err(inner.lose());
+            }
             return match zmtp.open(&large.body, &mut opened).map_err(Failure::Protocol)? {
                 Opened::Message { more } => self.take_message(inner, Message::from(opened), more),
                 Opened::Command(event) => self.take_event(inner, event),
@@ -372,9 +389,11 @@ impl Session {
             return Ok(());
         }
         if more || inner.in_multipart {
-            inner.multipart_bytes += body.len() as u64 + 64;
-            if inner.multipart_bytes > MULTIPART_BYTES_MAX {
-                return Err(Failure::TooMuch("a multipart message without end"));
+            inner.multipart_bytes += body.len() as u64 + PART_BYTES_EACH;
+            // Whether it ends here or not, it is lost if it is too long.
+            inner.in_multipart = true;
+            if inner.multipart_bytes > inner.multipart_bytes_max {
+                return Err(Failure::TooMuch("a longer multipart message than MAXMULTIPARTSIZE"));
             }
             inner.in_multipart = more;
             if !more {
@@ -532,25 +551,46 @@ impl Session {
 impl Inner {
     /// The hot path of `decode_frames`: messages of one part that lie wholly in the buffer.
     #[inline]
-    fn decode_short(&mut self) {
-        let (Some(zmtp), Some(input)) = (&self.zmtp, &mut self.input) else { return };
+    fn decode_short(&mut self) -> Result<(), Failure> {
+        let (Some(zmtp), Some(input)) = (&self.zmtp, &mut self.input) else { return Ok(()) };
         if self.in_multipart || self.discards_input || self.takes_subscriptions {
-            return;
+            return Ok(());
         }
+        let mut decoded = Ok(());
         let bytes = self.received.bytes();
         let connection = self.route.number();
         let mut at = 0;
         while input.has_room()
             && let Some(body) = zmtp.short_message(&bytes[at..])
         {
-            // SAFETY: `write_to` makes a whole message.
-            unsafe { input.push_with(true, |place| Message::write_to(place, body, connection)) };
+            // SAFETY: `try_write_to` makes a whole message, or an empty one, which owns nothing.
+            let pushed = unsafe {
+                input.try_push_with(true, |place| Message::try_write_to(place, body, connection))
+            };
+            if !pushed {
+                decoded = Err(Failure::NoMemory);
+                break;
+            }
             at += HEADER_BYTES_SHORT + body.len();
         }
         if at > 0 {
             self.reads_large = false;
             self.received.consume(at);
         }
+        decoded
+    }
+
+    /// Makes a place for a part that the peer sends. False: there is no memory for it.
+    pub(super) fn make_room(&mut self) -> bool {
+        make_room(&mut self.input, &mut self.conflation)
+    }
+
+    /// There is no memory for the body of a frame that was already taken off the buffer: the message is
+    /// lost.
+    #[cold]
+    fn lose(&mut self) -> Failure {
+        self.in_multipart = true;
+        Failure::NoMemory
     }
 
     /// Whether something waits that the protocol has to say.
@@ -637,7 +677,7 @@ impl Inner {
             self.last_room_bytes = room_bytes;
             return Ok(read);
         }
-        let mut room = self.received.room();
+        let mut room = self.received.room().ok_or(io::ErrorKind::OutOfMemory)?;
         // Where bodies are long, little is read at their start: the rest goes where it belongs
         // without a copy.
         if self.reads_large && room.len() > READ_BYTES_BEFORE_LARGE {
@@ -752,13 +792,33 @@ impl LargeBody {
             return Ok(());
         }
         // The last buffer is exact: no doubling beyond the body's end.
-        self.body.try_reserve_exact(bytes).map_err(|_| io::ErrorKind::OutOfMemory.into())
+        if memory::grow(&mut self.body, bytes) {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::OutOfMemory.into())
+        }
+    }
+}
+
+/// Makes a place for a part that the peer sends. False: there is no memory for it.
+#[inline]
+fn make_room(
+    input: &mut Option<SlotWriter<Message>>,
+    conflation: &mut Option<Box<Conflation>>,
+) -> bool {
+    match (input, conflation) {
+        (Some(input), _) => input.reserve(),
+        (None, Some(conflation)) => conflation.sink.reserve(),
+        (None, None) => true,
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        Failure::System(error)
+        match error.kind() {
+            io::ErrorKind::OutOfMemory => Failure::NoMemory,
+            _ => Failure::System(error),
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl Session {
             return;
         }
         while !inner.received.is_empty() {
-            let message = inner.take_raw();
+            let Some(message) = inner.take_raw() else { break };
             self.receive_raw(inner, message);
         }
         self.notice_raw(inner);
@@ -85,15 +85,15 @@ impl Session {
 
 impl Inner {
     /// What has been read, as far as the pipe has room.
-    pub(super) fn decode_raw(&mut self) -> Decoding {
+    pub(super) fn decode_raw(&mut self) -> Result<Decoding, Failure> {
         loop {
             if !self.has_room() {
-                return Decoding::Full;
+                return Ok(Decoding::Full);
             }
             if self.received.is_empty() {
-                return Decoding::Hungry;
+                return Ok(Decoding::Hungry);
             }
-            let message = self.take_raw();
+            let message = self.take_raw().ok_or(Failure::NoMemory)?;
             // Without a pipe the socket has closed the connection, and wants nothing more of it.
             if let Some(input) = &mut self.input {
                 input.push(message, true);
@@ -101,12 +101,16 @@ impl Inner {
         }
     }
 
-    fn take_raw(&mut self) -> Message {
+    /// `None`: there is no memory for it.
+    fn take_raw(&mut self) -> Option<Message> {
+        if !self.make_room() {
+            return None;
+        }
         let bytes = self.received.bytes();
-        let mut message = Message::from(&bytes[..bytes.len().min(MESSAGE_BYTES_MAX)]);
+        let mut message = Message::received(&bytes[..bytes.len().min(MESSAGE_BYTES_MAX)])?;
         message.set_connection(self.route.number());
         self.received.consume(message.len());
-        message
+        Some(message)
     }
 
     /// The socket closes the connection: what still comes is for nobody, and must not keep the peer

@@ -1,8 +1,12 @@
 //! Where a connection's bytes arrive: a buffer of the driving thread, which stays with the
 //! connection only while bytes wait in it.
 
+use std::alloc::Layout;
 use std::cell::Cell;
 use std::mem::{self, MaybeUninit};
+use std::ptr::NonNull;
+
+use crate::memory;
 
 /// `Limits::inline_bytes_max` of the protocol: a longer body is collected in a buffer of its own.
 pub(super) const INLINE_BYTES_MAX: usize = 8192;
@@ -56,21 +60,35 @@ impl ReceiveBuffer {
 
     #[inline]
     pub(super) fn consume(&mut self, bytes: usize) {
-        if let Some(buffer) = self.hold() {
-            buffer.start = (buffer.start + bytes).min(buffer.end);
+        match self {
+            ReceiveBuffer::Held(buffer) => buffer.start = (buffer.start + bytes).min(buffer.end),
+            ReceiveBuffer::Parked(parked) if bytes >= parked.len() => *parked = Box::default(),
+            ReceiveBuffer::Parked(_) => self.consume_parked(bytes),
         }
     }
 
-    /// Room for one read behind the bytes waiting.
-    pub(super) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
-        let Some(Buffer { start, end, bytes }) = self.hold() else { return &mut [] };
+    #[cold]
+    fn consume_parked(&mut self, bytes: usize) {
+        if let Some(buffer) = self.hold() {
+            buffer.start += bytes;
+        } else if let ReceiveBuffer::Parked(parked) = self {
+            // There is no memory for a buffer, but for no more than there was.
+            let mut rest = mem::take(parked).into_vec();
+            rest.drain(..bytes);
+            *parked = rest.into_boxed_slice();
+        }
+    }
+
+    /// Room for one read behind the bytes waiting; `None`: there is no memory for it.
+    pub(super) fn room(&mut self) -> Option<&mut [MaybeUninit<u8>]> {
+        let Buffer { start, end, bytes } = self.hold()?;
         if start == end {
             (*start, *end) = (0, 0);
         } else if CAPACITY - *end < READ_BYTES / 4 {
             bytes.copy_within(*start..*end, 0);
             (*start, *end) = (0, *end - *start);
         }
-        &mut bytes[*end..]
+        Some(&mut bytes[*end..])
     }
 
     /// `bytes` were read into the room.
@@ -87,7 +105,12 @@ impl ReceiveBuffer {
         if waiting.len() > PARKED_BYTES_MAX {
             return;
         }
-        let parked = waiting.into();
+        let mut parked = Vec::new();
+        if !memory::grow(&mut parked, waiting.len()) {
+            return;
+        }
+        parked.extend_from_slice(waiting);
+        let parked = parked.into_boxed_slice();
         if let ReceiveBuffer::Held(buffer) = mem::replace(self, ReceiveBuffer::Parked(parked)) {
             let _ = SPARE.try_with(|spare| spare.set(Some(buffer)));
         }
@@ -101,12 +124,12 @@ impl ReceiveBuffer {
         self.settle();
     }
 
-    /// The connection's buffer: if it has none, the thread's. Always there.
+    /// The connection's buffer: if it has none, the thread's. `None`: there is no memory for one.
     #[inline]
     fn hold(&mut self) -> Option<&mut Buffer> {
         if let ReceiveBuffer::Parked(parked) = self {
             let spare = SPARE.try_with(Cell::take).ok().flatten();
-            let mut buffer = spare.unwrap_or_else(Buffer::new);
+            let mut buffer = spare.or_else(Buffer::new)?;
             for (to, from) in buffer.bytes.iter_mut().zip(parked.iter()) {
                 to.write(*from);
             }
@@ -121,14 +144,15 @@ impl ReceiveBuffer {
 }
 
 impl Buffer {
-    fn new() -> Box<Buffer> {
-        let mut buffer = Box::<Buffer>::new_uninit();
-        let made = buffer.as_mut_ptr();
-        // SAFETY: the two fields that have to be initialised are.
+    fn new() -> Option<Box<Buffer>> {
+        // SAFETY: a buffer has a size; the two fields that have to be initialised are, in memory with its
+        // layout, which nobody else has.
         unsafe {
+            let made = memory::allocate(Layout::new::<Buffer>()).cast::<Buffer>();
+            let made = NonNull::new(made)?.as_ptr();
             (&raw mut (*made).start).write(0);
             (&raw mut (*made).end).write(0);
-            buffer.assume_init()
+            Some(Box::from_raw(made))
         }
     }
 

@@ -622,7 +622,7 @@ impl Pipes {
         let mut output = std::mem::replace(&mut pipe.output, closed);
         match &mut output {
             Output::Arena(arena) => arena.rollback(self.after.garbage()),
-            Output::Slots(slots) => slots.rollback(self.after.garbage()),
+            Output::Slots(slots) => slots.rollback(|part| self.after.garbage().push(part)),
             Output::Newest(newest) => newest.rollback(self.after.garbage()),
             Output::Closed(_) => return,
         }

@@ -244,7 +244,7 @@ fn conflate_late(far: &mut Far, connector: &Arc<Core>) {
             replaced += newest.publish(&mut garbage).map_or(0, |published| published.replaced);
         }
         // The parts of a message that is being sent.
-        sent.rollback(&mut staged);
+        sent.rollback(|part| staged.push(part));
         staged.into_iter().for_each(|part| newest.push(part, false));
         state.pipes.after.garbage().append(&mut garbage);
         state.pipes.count_dropped(far.pipe, DropReason::Conflated, replaced);
