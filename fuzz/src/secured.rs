@@ -38,7 +38,7 @@ impl End {
             false => small(SocketType::Dealer),
         };
         match (self.curve, self.server) {
-            (true, true) => Driver::with(config, CurveServer::new(server, true, &mut fill)),
+            (true, true) => Driver::with(config, CurveServer::new(&server, true, &mut fill)),
             (true, false) => {
                 let server_public = curve_public_key(&server);
                 let public = curve_public_key(&client);

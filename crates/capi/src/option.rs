@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use libc::{c_int, c_void, size_t};
 use oxmq::option::{OptionError, OptionSpec, OptionValue, Range};
 use oxmq::{Events, SocketType};
+use zeroize::Zeroizing;
 
 use crate::boundary::{bytes, int, place};
 use crate::descriptor::Descriptor;
@@ -375,11 +376,11 @@ impl Socket {
             OptionValue::I32(value) => Value::int(value),
             OptionValue::Bool(value) => Value::int(value.into()),
             OptionValue::I64(value) => Value::Fixed(value.to_ne_bytes().to_vec()),
-            OptionValue::Bytes(key) if *spec.range() == Range::Key => Value::Key(key),
+            OptionValue::Bytes(key) if *spec.range() == Range::Key => Value::Key(key.into()),
             OptionValue::Bytes(credential) if *spec.range() == Range::Credential => {
                 Value::text(credential)
             }
-            OptionValue::Bytes(bytes) => Value::Bytes(bytes),
+            OptionValue::Bytes(bytes) => Value::Bytes(bytes.into()),
             OptionValue::Text(mut text) => {
                 if option == name::LAST_ENDPOINT
                     && cfg!(oxmq_mutation = "capi_endpoint_without_port")
@@ -435,7 +436,7 @@ fn key(value: &[u8]) -> Result<Vec<u8>, Errno> {
         KEY_TEXT_BYTES => value.strip_suffix(&[0]).ok_or(EINVAL)?,
         _ => value,
     };
-    let key = z85::decode::<{ KEY_BYTES / 4 }>(text).ok_or(EINVAL)?;
+    let key = Zeroizing::new(z85::decode::<{ KEY_BYTES / 4 }>(text).ok_or(EINVAL)?);
     Ok(key.as_flattened().to_vec())
 }
 
@@ -443,14 +444,14 @@ const KEY_BYTES: usize = 32;
 /// Those of a key's text, with the zero byte behind it.
 const KEY_TEXT_BYTES: usize = 41;
 
-/// A value on its way to C.
+/// A value on its way to C; what may be a secret is wiped behind it.
 enum Value {
     /// Of one size, which the caller's room must have.
     Fixed(Vec<u8>),
     /// For which the caller's room must be enough.
-    Bytes(Vec<u8>),
+    Bytes(Zeroizing<Vec<u8>>),
     /// A key of CURVE: the caller's room says whether it is the bytes or their text.
-    Key(Vec<u8>),
+    Key(Zeroizing<Vec<u8>>),
 }
 
 impl Value {
@@ -460,19 +461,23 @@ impl Value {
 
     /// For which more room than it takes is right too.
     fn int_in_more(value: c_int) -> Value {
-        Value::Bytes(value.to_ne_bytes().to_vec())
+        Value::Bytes(value.to_ne_bytes().to_vec().into())
     }
 
     /// With a zero byte behind it.
-    fn text(mut bytes: Vec<u8>) -> Value {
-        bytes.push(0);
-        Value::Bytes(bytes)
+    fn text(bytes: Vec<u8>) -> Value {
+        let bytes = Zeroizing::new(bytes);
+        // At once: growing would leave a copy behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() + 1));
+        text.extend_from_slice(&bytes);
+        text.push(0);
+        Value::Bytes(text)
     }
 
     /// What goes into so much room, if anything does.
-    fn fit(self, room: usize) -> Option<Vec<u8>> {
+    fn fit(self, room: usize) -> Option<Zeroizing<Vec<u8>>> {
         match self {
-            Value::Fixed(found) => (room == found.len()).then_some(found),
+            Value::Fixed(found) => (room == found.len()).then_some(found.into()),
             Value::Bytes(found) => (room >= found.len()).then_some(found),
             Value::Key(key) if room == KEY_TEXT_BYTES => {
                 Value::text(oxmq::z85::encode(&key)?.into_bytes()).fit(room)

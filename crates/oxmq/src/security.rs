@@ -125,25 +125,29 @@ pub(crate) fn mechanism(options: &Options) -> io::Result<Box<dyn Mechanism>> {
         option::Mechanism::Plain if options.as_server => Box::new(PlainServer::new()),
         option::Mechanism::Plain => {
             let (name, password) = (&options.plain_username, &options.plain_password);
-            Box::new(PlainClient::new(name.clone(), password.clone()))
+            Box::new(PlainClient::new(name.clone(), password.to_vec()))
         }
         option::Mechanism::Curve if options.as_server => {
             let asks = !options.zap_domain.is_empty() || !options.zap_enforce_domain;
-            Box::new(CurveServer::new(key(&options.curve_secretkey), asks, &mut fill))
+            let mut secret = Zeroizing::new([0; KEY_BYTES]);
+            copy_key(&options.curve_secretkey, &mut secret);
+            Box::new(CurveServer::new(&secret, asks, &mut fill))
         }
         option::Mechanism::Curve => {
-            let keys = CurveClientKeys {
-                server_public: key(&options.curve_serverkey),
-                public: key(&options.curve_publickey),
-                secret: key(&options.curve_secretkey),
-            };
+            let none = [0; KEY_BYTES];
+            let mut keys = CurveClientKeys { server_public: none, public: none, secret: none };
+            copy_key(&options.curve_serverkey, &mut keys.server_public);
+            copy_key(&options.curve_publickey, &mut keys.public);
+            copy_key(&options.curve_secretkey, &mut keys.secret);
             Box::new(CurveClient::new(keys, &mut fill))
         }
     };
     failed.map(|()| mechanism)
 }
 
-/// An option's value, which is of this length.
-fn key(bytes: &[u8]) -> [u8; KEY_BYTES] {
-    bytes.try_into().unwrap_or_default()
+/// An option's value, which is of this length, where it is wiped when it goes.
+fn copy_key(bytes: &[u8], key: &mut [u8; KEY_BYTES]) {
+    for (to, from) in key.iter_mut().zip(bytes) {
+        *to = *from;
+    }
 }

@@ -45,7 +45,7 @@ fn client(seed: u64) -> Driver {
 }
 
 fn server(seed: u64) -> Driver {
-    Driver::with(server_config(), CurveServer::new(SERVER, true, &mut fill(seed)))
+    Driver::with(server_config(), CurveServer::new(&SERVER, true, &mut fill(seed)))
 }
 
 fn pair() -> (Driver, Driver) {
@@ -226,7 +226,7 @@ fn a_command_may_be_longer_than_a_message() {
         let mut client =
             end(SocketType::XSub, Box::new(CurveClient::new(keys(), &mut fill(1))) as Box<_>);
         let mut server =
-            end(SocketType::XPub, Box::new(CurveServer::new(SERVER, false, &mut fill(2))));
+            end(SocketType::XPub, Box::new(CurveServer::new(&SERVER, false, &mut fill(2))));
         while !(client.is_ready() && server.is_ready()) {
             let mut bytes = Vec::new();
             client.poll_transmit(&mut bytes);
@@ -323,7 +323,7 @@ fn a_second_handshake_is_refused() {
 fn the_server_decides_on_the_key_before_it_says_ready() {
     let Recorded { from_client, .. } = &*RECORDED;
     let connection = |authenticates| {
-        let server = CurveServer::new(SERVER, authenticates, &mut fill(2));
+        let server = CurveServer::new(&SERVER, authenticates, &mut fill(2));
         Connection::with_mechanism(server_config(), Box::new(server))
     };
     let handshake_end = 64 + 2 + 200 + 9 + 257 + 37;
@@ -475,14 +475,14 @@ fn a_long_initiate_is_read() {
     let config = Config { metadata, ..Config::new(SocketType::Push) };
     let mut client = Driver::with(config, CurveClient::new(keys(), &mut fill(1)));
     let server_config = Config { as_server: true, ..Config::new(SocketType::Pull) };
-    let mechanism = CurveServer::new(SERVER, false, &mut fill(2));
+    let mechanism = CurveServer::new(&SERVER, false, &mut fill(2));
     let mut server = Driver::with(server_config.clone(), mechanism);
     talk(&mut client, &mut server);
     let [Seen::Ready(peer)] = &server.seen[..] else { panic!("{:?}", server.failure()) };
     assert_eq!(peer.metadata[1], (b"X-Long".to_vec(), vec![7; 60_000]));
 
     let limits = Limits { metadata_bytes_max: 60_000, ..Limits::default() };
-    let mechanism = CurveServer::new(SERVER, false, &mut fill(2));
+    let mechanism = CurveServer::new(&SERVER, false, &mut fill(2));
     let mut server = Driver::with(Config { limits, ..server_config }, mechanism);
     server.feed(&client.sent);
     assert!(matches!(server.failure(), Some(ProtocolError::MetadataTooLong { .. })));
@@ -582,7 +582,7 @@ fn every_connection_has_keys_of_its_own() {
 fn random_bytes_are_drawn_when_an_end_is_made() {
     let (mut of_client, mut of_server) = (Vec::new(), Vec::new());
     CurveClient::new(keys(), &mut |bytes| of_client.push(bytes.len()));
-    CurveServer::new(SERVER, true, &mut |bytes| of_server.push(bytes.len()));
+    CurveServer::new(&SERVER, true, &mut |bytes| of_server.push(bytes.len()));
     // A transient key and the vouch's nonce; a transient key, the cookie's, two nonces.
     assert_eq!((of_client, of_server), (vec![32, 16], vec![32, 32, 16, 16]));
 }
@@ -592,7 +592,7 @@ fn secrets_are_not_printed() {
     // Each stage of both ends; 0x51 is 81, 0xC1 is 193.
     let mut texts = vec![format!("{:?}", keys())];
     let mut client = CurveClient::new(keys(), &mut |bytes| bytes.fill(0xC1));
-    let server = CurveServer::new(SERVER, true, &mut |bytes| bytes.fill(0x51));
+    let server = CurveServer::new(&SERVER, true, &mut |bytes| bytes.fill(0x51));
     texts.push(format!("{client:?} {server:?}"));
     client.initial_command(b"", &mut Vec::new());
     texts.push(format!("{client:?}"));

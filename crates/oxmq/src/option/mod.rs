@@ -14,14 +14,16 @@ use std::error::Error;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use zeroize::Zeroize;
+
 use crate::transport::filter;
 
 mod security;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use security::Mechanism;
 pub use security::{CURVE_SERVER, PLAIN_SERVER};
+pub(crate) use security::{Mechanism, Secret};
 
 /// An option whose values are of type `T`; one of this module's constants.
 pub struct Opt<T> {
@@ -92,7 +94,7 @@ pub enum OptionError {
     OutOfRange {
         /// The option's name.
         option: &'static str,
-        /// The value refused.
+        /// The value refused; of a credential or a key as many zeros.
         value: OptionValue,
         /// The values that the option takes.
         expected: &'static Range,
@@ -101,7 +103,7 @@ pub enum OptionError {
     WrongType {
         /// The option's name.
         option: &'static str,
-        /// The value refused.
+        /// The value refused; nothing of it where a credential or a key is wanted.
         value: OptionValue,
         /// A value of the right type: the option's default.
         default: OptionValue,
@@ -195,9 +197,11 @@ impl Options {
         }
         let default = spec.default();
         if std::mem::discriminant(&default) != std::mem::discriminant(&value) {
+            let value = spec.range.without_secrets(value);
             return Err(OptionError::WrongType { option, value, default });
         }
         if !spec.range.contains(&value) {
+            let value = spec.range.without_secrets(value);
             return Err(OptionError::OutOfRange { option, value, expected: &spec.range });
         }
         let put = (spec.put)(self, spec.range.round(value));
@@ -232,6 +236,22 @@ impl Range {
         }
     }
 
+    /// What an error tells of a value that was refused: of a secret no more than how long it was.
+    fn without_secrets(&self, mut value: OptionValue) -> OptionValue {
+        if matches!(self, Range::Credential | Range::Key) {
+            match &mut value {
+                OptionValue::Bytes(secret) => {
+                    let bytes = secret.len();
+                    secret.zeroize();
+                    secret.resize(bytes, 0);
+                }
+                OptionValue::Text(secret) => secret.zeroize(),
+                OptionValue::I32(_) | OptionValue::I64(_) | OptionValue::Bool(_) => {}
+            }
+        }
+        value
+    }
+
     /// The value that is kept of one in range.
     fn round(&self, value: OptionValue) -> OptionValue {
         match (self, value) {
@@ -241,16 +261,27 @@ impl Range {
     }
 }
 
+/// As what a value is kept.
+macro_rules! held {
+    ($type:ty) => {
+        $type
+    };
+    ($type:ty as $held:ty) => {
+        $held
+    };
+}
+
 /// Makes of each row the constant, its line in [`TABLE`], and the field that holds the value.
 macro_rules! options {
     ($(
         $(#[doc = $doc:literal])+
-        $name:ident = $id:expr, $field:ident: $variant:ident($type:ty) = $default:expr, $range:expr;
+        $name:ident = $id:expr, $field:ident: $variant:ident($type:ty $(as $held:ty)?) = $default:expr,
+        $range:expr;
     )+) => {
         /// The values of a socket's options.
         #[derive(Clone, Debug)]
         pub(crate) struct Options {
-            $($(#[doc = $doc])+ pub(crate) $field: $type,)+
+            $($(#[doc = $doc])+ pub(crate) $field: held!($type $(as $held)?),)+
             /// This end is the server of its mechanism.
             pub(crate) as_server: bool,
         }
@@ -269,16 +300,16 @@ macro_rules! options {
                     id: $id,
                     doc: concat!($($doc, "\n",)+),
                     range: $range,
-                    get: |options| OptionValue::$variant(options.$field.clone()),
+                    get: |options| OptionValue::$variant(options.$field.clone().into()),
                     put: |options, value| match value {
                         OptionValue::$variant(value) => {
-                            options.$field = value;
+                            options.$field = value.into();
                             true
                         }
                         _ => false,
                     },
                 },
-                get: |options| options.$field.clone(),
+                get: |options| options.$field.clone().into(),
             };
         )+
 
@@ -686,7 +717,7 @@ options! {
     /// an empty one takes that back.
     ///
     /// Default: empty. It travels as it is: whoever sees the connection's bytes reads it.
-    PLAIN_PASSWORD = 46, plain_password: Bytes(Vec<u8>) = Vec::new(), Range::Credential;
+    PLAIN_PASSWORD = 46, plain_password: Bytes(Vec<u8> as Secret) = Secret::default(), Range::Credential;
 
     /// CURVE, the client's: its long-term public key, 32 bytes ([`z85`](crate::z85) has their text). It
     /// makes CURVE the mechanism.
@@ -697,7 +728,8 @@ options! {
     /// CURVE: this end's long-term secret key, 32 bytes. It makes CURVE the mechanism.
     ///
     /// Default: zeros, no key. Who learns it can take this end's place.
-    CURVE_SECRETKEY = 49, curve_secretkey: Bytes(Vec<u8>) = vec![0; KEY_BYTES], Range::Key;
+    CURVE_SECRETKEY = 49, curve_secretkey: Bytes(Vec<u8> as Secret) =
+        Secret::from(vec![0; KEY_BYTES]), Range::Key;
 
     /// CURVE, the client's: the public key of the server that it wants to reach, 32 bytes. It makes
     /// CURVE the mechanism, and this end a client.

@@ -1,9 +1,46 @@
 //! The options that choose a security mechanism.
 
+use std::fmt;
+use std::mem;
+use std::ops::Deref;
+
+use zeroize::Zeroizing;
+
 use super::{
     CURVE_PUBLICKEY, CURVE_SECRETKEY, CURVE_SERVERKEY, Opt, OptionSpec, OptionValue, Options,
     PLAIN_PASSWORD, PLAIN_USERNAME, Range,
 };
+
+/// A password or a key: wiped when it goes, or another takes its place, and shown to nobody.
+#[derive(Clone, Default)]
+pub(crate) struct Secret(Zeroizing<Vec<u8>>);
+
+impl Deref for Secret {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for Secret {
+    fn from(bytes: Vec<u8>) -> Secret {
+        Secret(Zeroizing::new(bytes))
+    }
+}
+
+/// For the application, which asked for it.
+impl From<Secret> for Vec<u8> {
+    fn from(mut secret: Secret) -> Vec<u8> {
+        mem::take(&mut *secret.0)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
 
 /// What secures a socket's connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +123,7 @@ impl Options {
     pub(super) fn settle_mechanism(&mut self, set: &OptionSpec) {
         let mechanism = if set == PLAIN_USERNAME.spec || set == PLAIN_PASSWORD.spec {
             let is_username = set == PLAIN_USERNAME.spec;
-            let given = if is_username { &self.plain_username } else { &self.plain_password };
+            let given = if is_username { &self.plain_username[..] } else { &self.plain_password };
             if given.is_empty() {
                 Mechanism::Null
             } else {

@@ -59,7 +59,7 @@ impl Drop for CurveClientKeys {
 ///     secret: client_secret,
 /// };
 /// let client = CurveClient::new(keys, &mut random);
-/// let server = CurveServer::new(server_secret, false, &mut random);
+/// let server = CurveServer::new(&server_secret, false, &mut random);
 ///
 /// let mut push =
 ///     Connection::with_mechanism(Config::new(SocketType::Push), Box::new(client));
@@ -97,7 +97,10 @@ enum State {
 
 #[derive(Debug)]
 struct Start {
-    keys: CurveClientKeys,
+    server_public: [u8; KEY_BYTES],
+    public: [u8; KEY_BYTES],
+    /// c
+    secret: SecretKey,
     /// c'
     transient: SecretKey,
     vouch_nonce: [u8; 16],
@@ -117,8 +120,14 @@ impl CurveClient {
     /// A handshake that has not begun. `fill` fills what it is given with random bytes; it is called
     /// here and not later.
     pub fn new(keys: CurveClientKeys, fill: &mut dyn FnMut(&mut [u8])) -> CurveClient {
-        let transient = SecretKey::new(draw(fill));
-        let start = Start { keys, transient, vouch_nonce: draw(fill) };
+        let transient = SecretKey::filled(&mut *fill);
+        let start = Start {
+            server_public: keys.server_public,
+            public: keys.public,
+            secret: SecretKey::new(&keys.secret),
+            transient,
+            vouch_nonce: draw(fill),
+        };
         CurveClient { state: State::Start(Box::new(start)) }
     }
 }
@@ -201,7 +210,7 @@ impl Mechanism for CurveClient {
 impl Start {
     fn send_hello(self, metadata: &[u8], out: &mut Vec<u8>) -> ExpectWelcome {
         let transient_public = self.transient.public();
-        let key = self.transient.agree(&self.keys.server_public);
+        let key = self.transient.agree(&self.server_public);
         let counter = HELLO_COUNTER.to_be_bytes();
         let nonce = Nonce::short(b"CurveZMQHELLO---", counter);
         let signature = match &key {
@@ -232,20 +241,17 @@ impl ExpectWelcome {
             key.open(&Nonce::long(b"WELCOME-", nonce), sealed).ok_or(ProtocolError::Unauthentic)?;
         let (server_transient, cookie) =
             opened.split_first_chunk().ok_or(ProtocolError::Unauthentic)?;
-        let Start { keys, transient, vouch_nonce } = &self.start;
+        let Start { server_public, public, secret, transient, vouch_nonce } = &self.start;
         let shared = transient.agree(server_transient).ok_or(ProtocolError::Unauthentic)?;
 
-        let vouch = SecretKey::new(keys.secret)
+        let vouch = secret
             .agree(server_transient)
             .ok_or(ProtocolError::Unauthentic)?
-            .seal(
-                &Nonce::long(b"VOUCH---", vouch_nonce),
-                &[&self.transient_public, &keys.server_public],
-            );
+            .seal(&Nonce::long(b"VOUCH---", vouch_nonce), &[&self.transient_public, server_public]);
         let counter = INITIATE_COUNTER.to_be_bytes();
         let sealed = shared.seal(
             &Nonce::short(b"CurveZMQINITIATE", counter),
-            &[&keys.public, vouch_nonce, &vouch, &self.metadata],
+            &[public, vouch_nonce, &vouch, &self.metadata],
         );
         frame::append(frame::COMMAND, &[b"\x08INITIATE", cookie, &counter, &sealed], out);
         Ok(shared)

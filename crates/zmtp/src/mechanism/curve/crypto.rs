@@ -20,15 +20,23 @@ pub const KEY_BYTES: usize = 32;
 /// By how many octets a box is longer than what is in it: those of its tag, in front.
 pub const TAG_BYTES: usize = 16;
 
-/// A secret of 32 octets: wiped when it is dropped, never printed, compared in constant time.
+/// A secret of 32 octets: wiped when it is dropped, never printed, compared in constant time. It stays
+/// where it is made, on the heap: what moves, from state to state, is a pointer.
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        pub struct $name(Zeroizing<[u8; KEY_BYTES]>);
+        pub struct $name(Box<Zeroizing<[u8; KEY_BYTES]>>);
 
         impl $name {
-            pub fn new(octets: [u8; KEY_BYTES]) -> $name {
-                $name(Zeroizing::new(octets))
+            pub fn new(octets: &[u8; KEY_BYTES]) -> $name {
+                $name::filled(|secret| secret.copy_from_slice(octets))
+            }
+
+            /// One that `fill` writes.
+            pub fn filled(fill: impl FnOnce(&mut [u8])) -> $name {
+                let mut secret = Box::new(Zeroizing::new([0; KEY_BYTES]));
+                fill(&mut secret[..]);
+                $name(secret)
             }
         }
 
@@ -58,7 +66,7 @@ secret! {
 impl SecretKey {
     /// The public half.
     pub fn public(&self) -> [u8; KEY_BYTES] {
-        MontgomeryPoint::mul_base_clamped(*self.0).to_bytes()
+        MontgomeryPoint::mul_base_clamped(**self.0).to_bytes()
     }
 
     /// The key of boxes between this end and the owner of `public`.
@@ -66,11 +74,11 @@ impl SecretKey {
     /// `None` if `public` is one of the few points that make the same of every secret: such a key is
     /// nobody's.
     pub fn agree(&self, public: &[u8; KEY_BYTES]) -> Option<BoxKey> {
-        let shared = Zeroizing::new(MontgomeryPoint(*public).mul_clamped(*self.0).to_bytes());
+        let shared = Zeroizing::new(MontgomeryPoint(*public).mul_clamped(**self.0).to_bytes());
         if bool::from(shared.ct_eq(&[0; KEY_BYTES])) {
             return None;
         }
-        Some(BoxKey::new(hsalsa20(&shared, &[0; 16])))
+        Some(BoxKey::new(&hsalsa20(&shared, &[0; 16])))
     }
 
     pub fn octets(&self) -> &[u8; KEY_BYTES] {
@@ -81,7 +89,7 @@ impl SecretKey {
 impl BoxKey {
     /// The key of the boxes whose nonces begin with `prefix`.
     pub fn stream(&self, prefix: &[u8; 16]) -> StreamKey {
-        StreamKey::new(hsalsa20(&self.0, prefix))
+        StreamKey::new(&hsalsa20(&self.0, prefix))
     }
 
     /// Makes a box.
@@ -163,10 +171,10 @@ impl StreamKey {
 
     /// The key stream: its first 32 octets are the authenticator's key, the others are for the text.
     fn start(&self, nonce: &[u8; 8]) -> (Salsa20, Poly1305) {
-        let mut cipher = Salsa20::new(&(*self.0).into(), &(*nonce).into());
+        let mut cipher = Salsa20::new((&**self.0).into(), nonce.into());
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         cipher.apply_keystream(&mut *key);
-        (cipher, Poly1305::new(&(*key).into()))
+        (cipher, Poly1305::new((&*key).into()))
     }
 }
 
@@ -176,8 +184,8 @@ fn authenticate(mut authenticator: Poly1305, text: &[u8]) -> [u8; TAG_BYTES] {
     authenticator.compute_unpadded(rest).into()
 }
 
-fn hsalsa20(key: &[u8; KEY_BYTES], input: &[u8; 16]) -> [u8; KEY_BYTES] {
-    salsa20::hsalsa::<U10>(&(*key).into(), &(*input).into()).into()
+fn hsalsa20(key: &[u8; KEY_BYTES], input: &[u8; 16]) -> Zeroizing<[u8; KEY_BYTES]> {
+    Zeroizing::new(salsa20::hsalsa::<U10>(key.into(), input.into()).into())
 }
 
 #[cfg(test)]
@@ -221,19 +229,19 @@ mod tests {
 
     #[test]
     fn keys_agree_as_in_nacl() {
-        let (alice, bob) = (SecretKey::new(hex(nacl::ALICE)), SecretKey::new(hex(nacl::BOB)));
+        let (alice, bob) = (SecretKey::new(&hex(nacl::ALICE)), SecretKey::new(&hex(nacl::BOB)));
         assert_eq!(alice.public(), hex(nacl::ALICE_PUBLIC));
         assert_eq!(bob.public(), hex(nacl::BOB_PUBLIC));
         for key in [alice.agree(&bob.public()), bob.agree(&alice.public())] {
             let key = key.unwrap();
-            assert_eq!(*key.0, hex(nacl::FIRST_KEY));
-            assert_eq!(*key.stream(&nonce().prefix).0, hex(nacl::SECOND_KEY));
+            assert_eq!(**key.0, hex(nacl::FIRST_KEY));
+            assert_eq!(**key.stream(&nonce().prefix).0, hex(nacl::SECOND_KEY));
         }
     }
 
     #[test]
     fn boxes_are_those_of_nacl() {
-        let key = BoxKey::new(hex(nacl::FIRST_KEY));
+        let key = BoxKey::new(&hex(nacl::FIRST_KEY));
         let (message, golden) = (hex::<131>(nacl::MESSAGE), hex::<147>(nacl::BOX));
         let (front, back) = message.split_at(50);
         assert_eq!(key.seal(&nonce(), &[front, back]), golden);
@@ -246,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_box_of_any_length_opens_unless_something_was_changed() {
-        let key = BoxKey::new([5; KEY_BYTES]);
+        let key = BoxKey::new(&[5; KEY_BYTES]);
         let stream = key.stream(&[6; 16]);
         for length in (0..200).chain([255, 256, 257, 1023, 1024, 1025, 5000]) {
             let text: Vec<u8> = (0..length).map(|at| (at * 7 % 251) as u8).collect();
@@ -280,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_box_shorter_than_its_head_does_not_open() {
-        let stream = BoxKey::new([5; KEY_BYTES]).stream(&[6; 16]);
+        let stream = BoxKey::new(&[5; KEY_BYTES]).stream(&[6; 16]);
         let mut sealed = vec![0; TAG_BYTES + 2];
         stream.seal(&[7; 8], &mut sealed);
         let mut out = Vec::new();
@@ -296,7 +304,7 @@ mod tests {
     /// value"), on the curve and on its twist; some are written in more than one way.
     #[test]
     fn keys_that_are_nobodys_are_refused() {
-        let secret = SecretKey::new(hex(nacl::ALICE));
+        let secret = SecretKey::new(&hex(nacl::ALICE));
         let (p_low, p_high) = (0xed_u8, 0x7f_u8);
         let near_p = |offset: i8| {
             let mut octets = [0xff; KEY_BYTES];
@@ -326,8 +334,9 @@ mod tests {
 
     #[test]
     fn secrets_are_not_printed() {
-        let key = BoxKey::new([0xAB; KEY_BYTES]);
-        let text = format!("{:?} {:?} {:?}", SecretKey::new([0xAB; 32]), key, key.stream(&[0; 16]));
+        let key = BoxKey::new(&[0xAB; KEY_BYTES]);
+        let text =
+            format!("{:?} {:?} {:?}", SecretKey::new(&[0xAB; 32]), key, key.stream(&[0; 16]));
         assert_eq!(text, "SecretKey(..) BoxKey(..) StreamKey(..)");
     }
 }

@@ -44,7 +44,7 @@ pub use server::CurveServer;
 /// assert_eq!(curve_public_key(&secret)[..4], [0x85, 0x20, 0xf0, 0x09]);
 /// ```
 pub fn curve_public_key(secret: &[u8; 32]) -> [u8; 32] {
-    SecretKey::new(*secret).public()
+    SecretKey::new(secret).public()
 }
 
 /// Takes random bytes.

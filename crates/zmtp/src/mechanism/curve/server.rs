@@ -76,14 +76,14 @@ impl CurveServer {
     ///
     /// `fill` fills what it is given with random bytes; it is called here and not later.
     pub fn new(
-        secret: [u8; 32],
+        secret: &[u8; 32],
         authenticates: bool,
         fill: &mut dyn FnMut(&mut [u8]),
     ) -> CurveServer {
         let state = ExpectHello {
             secret: SecretKey::new(secret),
-            transient: SecretKey::new(draw(fill)),
-            cookie_key: BoxKey::new(draw(fill)),
+            transient: SecretKey::filled(&mut *fill),
+            cookie_key: BoxKey::filled(&mut *fill),
             cookie_nonce: draw(fill),
             welcome_nonce: draw(fill),
         };
@@ -227,7 +227,7 @@ impl ExpectInitiate {
             .ok_or(ProtocolError::Unauthentic)?;
         let (client_transient, transient) =
             cookie.split_first_chunk().ok_or(ProtocolError::Unauthentic)?;
-        let transient = SecretKey::new(*transient.first_chunk().ok_or(ProtocolError::Unauthentic)?);
+        let transient = SecretKey::new(transient.first_chunk().ok_or(ProtocolError::Unauthentic)?);
         let received = self.received.next(initiate.counter)?;
         let shared = transient.agree(client_transient).ok_or(ProtocolError::Unauthentic)?;
         let opened = shared

@@ -99,7 +99,7 @@ impl Client {
 
     /// How far it gets.
     fn shake(&self) -> Result<(CurveServer, BoxKey), ProtocolError> {
-        let mut server = CurveServer::new(SERVER, false, &mut counting());
+        let mut server = CurveServer::new(&SERVER, false, &mut counting());
         server.initial_command(b"theirs", &mut Vec::new());
         let welcome = tell(&mut server, b"HELLO", &self.hello())?;
         let (initiate, shared) = self.initiate(&welcome);
@@ -274,7 +274,7 @@ fn calls_out_of_order_do_nothing() {
         secret: CLIENT,
     };
     let mut client = CurveClient::new(keys, &mut counting());
-    let mut server = CurveServer::new(SERVER, true, &mut counting());
+    let mut server = CurveServer::new(&SERVER, true, &mut counting());
     for mechanism in [&mut client as &mut dyn Mechanism, &mut server] {
         let mut out = Vec::new();
         mechanism.admit(&mut out);
@@ -295,7 +295,7 @@ fn calls_out_of_order_do_nothing() {
 
 #[test]
 fn metadata_of_the_client_is_handed_on() {
-    let mut server = CurveServer::new(SERVER, true, &mut counting());
+    let mut server = CurveServer::new(&SERVER, true, &mut counting());
     let client = Client::new();
     let welcome = tell(&mut server, b"HELLO", &client.hello()).unwrap();
     let (data, _) = client.initiate(&welcome);
