@@ -421,6 +421,24 @@ fn a_ttl_begins_anew_with_each_ping_and_ends_with_traffic() {
     assert_eq!(pull.last_failure(), None);
 }
 
+/// Also when nothing was waited for by the time that an earlier one would have come due.
+#[test]
+fn a_ttl_counts_after_one_that_was_kept() {
+    let context = Context::new();
+    let (pull, mut peer) = connected(&context, "tcp://127.0.0.1:*", |_| ());
+    peer.send(&raw::frame(4, b"\x04PING\0\x05"));
+    peer.expect(&raw::frame(4, b"\x04PONG"));
+    peer.send(&raw::message(&["alive"]));
+    assert_eq!(&pull.recv_timeout(LONG).unwrap()[..], b"alive");
+    // Longer than that, in which nothing comes due.
+    assert!(pull.recv_timeout(Duration::from_millis(700)).is_err());
+    assert_eq!(pull.last_failure(), None);
+    peer.send(&raw::frame(4, b"\x04PING\0\x02"));
+    peer.expect(&raw::frame(4, b"\x04PONG"));
+    assert!(peer.ends());
+    assert_eq!(failure(&pull), "the peer has not answered for 200 ms");
+}
+
 // Connecting.
 
 /// A listener whose queue is full does not answer.

@@ -72,8 +72,8 @@ pub(super) struct Heartbeat {
     doubt: Option<Doubt>,
     /// Its system has answered lately: until then no doubt is followed up.
     believed_until: Option<Instant>,
-    /// The next timer.
-    timer: Option<Instant>,
+    /// The timers that are set, each for a moment that is yet to come or has just come.
+    timers: Vec<Instant>,
 }
 
 /// For how long the system of a peer that is doubted may answer nothing. Arbitrary: a few repetitions
@@ -85,6 +85,9 @@ const DOUBT_QUESTIONS: u32 = 2;
 const DOUBT_LOOK: Duration = Duration::from_millis(250);
 /// For how long a system's answer holds, so that who comes again and again costs little. Arbitrary.
 const BELIEF: Duration = Duration::from_secs(1);
+/// With so many timers, only one that halves the time to the next is set besides: a peer whose PINGs
+/// promise less and less, and then more again, must not fill memory with them. Arbitrary.
+const TIMERS_MAX: usize = 16;
 /// The system counts the time since an answer in ticks.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -160,7 +163,7 @@ impl Inner {
         }
         let watch = Watch::new(span, self.heard);
         let heartbeat = self.heartbeat.get_or_insert_default();
-        self.wants_attention |= heartbeat.timer.is_none_or(|timer| watch.until < timer);
+        self.wants_attention |= heartbeat.timers.iter().all(|timer| watch.until < *timer);
         heartbeat.ttl = Some(watch);
     }
 }
@@ -198,9 +201,9 @@ impl Session {
             heartbeat.ping_at = interval(&inner.options).map(|interval| now + interval);
         }
         if let Some(next) = heartbeat.next()
-            && heartbeat.timer.is_none_or(|timer| timer <= now || next < timer)
+            && heartbeat.needs_timer(next, now)
         {
-            heartbeat.timer = Some(next);
+            heartbeat.timers.push(next);
             reactor.set_timer(next, self);
         }
         inner.heartbeat = Some(heartbeat);
@@ -293,6 +296,14 @@ impl Heartbeat {
             }
         }
         None
+    }
+
+    /// Whether a timer is to be set for `next`; those that are over are forgotten.
+    fn needs_timer(&mut self, next: Instant, now: Instant) -> bool {
+        self.timers.retain(|timer| *timer > now);
+        let Some(first) = self.timers.iter().min() else { return true };
+        let [next_in, first_in] = [next, *first].map(|at| at.saturating_since(now));
+        next < *first && (self.timers.len() < TIMERS_MAX || next_in <= first_in / 2)
     }
 
     /// When there is something to see to next.
