@@ -65,7 +65,7 @@ impl Client {
     }
 
     fn key(&self) -> BoxKey {
-        SecretKey::new(TRANSIENT).agree(&curve_public_key(&SERVER)).unwrap()
+        SecretKey::new(&TRANSIENT).agree(&curve_public_key(&SERVER)).unwrap()
     }
 
     fn hello(&self) -> Vec<u8> {
@@ -84,12 +84,12 @@ impl Client {
         let opened = self.key().open(&Nonce::long(b"WELCOME-", nonce), sealed).unwrap();
         let (server_transient, cookie) = opened.split_first_chunk().unwrap();
 
-        let vouch = SecretKey::new(self.vouches_with)
+        let vouch = SecretKey::new(&self.vouches_with)
             .agree(server_transient)
             .unwrap()
             .seal(&Nonce::long(b"VOUCH---", b"sixteen bytes !!"), &[self.vouched.as_flattened()]);
         let counter = self.initiate_counter.to_be_bytes();
-        let shared = SecretKey::new(TRANSIENT).agree(server_transient).unwrap();
+        let shared = SecretKey::new(&TRANSIENT).agree(server_transient).unwrap();
         let sealed = shared.seal(
             &Nonce::short(b"CurveZMQINITIATE", counter),
             &[&self.shown, b"sixteen bytes !!", &vouch, METADATA],
