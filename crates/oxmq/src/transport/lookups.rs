@@ -68,12 +68,14 @@ impl Lookups {
             let found = look_up(&endpoint, ipv6, false).map_err(Arc::new);
             lookups.answer(&key, &found);
         });
-        if spawned.is_err() {
-            let askers = self.asked.lock().remove(&question);
-            // Only here, without the lock: they belong to others.
-            drop(askers);
+        let Err(error) = spawned else { return true };
+        let error = Arc::new(error);
+        let askers = self.asked.lock().remove(&question);
+        // The first is the caller's own, who is told otherwise.
+        for asker in askers.into_iter().flatten().skip(1) {
+            (asker.found)(Err(error.clone()));
         }
-        spawned.is_ok()
+        false
     }
 
     fn answer(&self, question: &Question, found: &Found) {
