@@ -4,23 +4,30 @@
 //! A peer decides how much it sends, so what is taken for it is all asked for here, and is not had once
 //! the system refuses any. A reserve is kept for the rest: what closing a connection takes, and what the
 //! application asks for, in places where a refusal would end the process. It is given back to the system
-//! when a peer is refused, and nothing more is taken for peers until it could be made again.
+//! when a peer is refused, and nothing more is taken for peers until there is twice as much again: else
+//! the next peer would have it made anew of what was just given back, and all would be as before.
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, alloc};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Arbitrary: hundreds of small things. It is never written to, so that it is no more than addresses.
-const RESERVE_BYTES: usize = 1 << 20;
+use parking_lot::Mutex;
 
-/// Null while there is none.
-static RESERVE: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+use crate::sys::Addresses;
+
+/// Arbitrary: thousands of small things.
+const RESERVE_BYTES: usize = 4 << 20;
+
+/// Nobody waits for it: whoever finds it locked goes on without.
+static RESERVE: Mutex<Option<Addresses>> = Mutex::new(None);
+/// Whether there is one.
+static IS_RESERVED: AtomicBool = AtomicBool::new(false);
 
 /// Whether peers may have more memory.
 #[inline]
 pub(crate) fn is_left() -> bool {
-    // Relaxed: nothing is read through the pointer.
-    !RESERVE.load(Ordering::Relaxed).is_null() || make_reserve()
+    // Relaxed: nothing is read on the strength of it.
+    IS_RESERVED.load(Ordering::Relaxed) || make_reserve()
 }
 
 /// Memory for what a peer sends; null if there is none.
@@ -52,36 +59,24 @@ pub(crate) fn grow<T>(buffer: &mut Vec<T>, more: usize) -> bool {
     grown
 }
 
-const fn layout() -> Layout {
-    match Layout::from_size_align(RESERVE_BYTES, 1) {
-        Ok(layout) => layout,
-        Err(_) => panic!("a constant, and a valid one"),
-    }
-}
-
 #[cold]
 fn make_reserve() -> bool {
-    // SAFETY: it has a size.
-    let made = unsafe { alloc(layout()) };
-    if made.is_null() {
-        return false;
-    }
-    // Release, and Acquire in `give_reserve`: the block is freed after it was made.
-    let held =
-        RESERVE.compare_exchange(ptr::null_mut(), made, Ordering::Release, Ordering::Relaxed);
-    if held.is_err() {
-        // SAFETY: just made, and nobody else's: another thread was first.
-        unsafe { dealloc(made, layout()) };
+    let Some(mut reserve) = RESERVE.try_lock() else { return true };
+    if reserve.is_none() {
+        // Twice as much must be there, which it is not for long.
+        let twice = [RESERVE_BYTES; 2].map(Addresses::reserve);
+        let [Some(made), Some(_)] = twice else { return false };
+        *reserve = Some(made);
+        IS_RESERVED.store(true, Ordering::Relaxed);
     }
     true
 }
 
 #[cold]
 fn give_reserve() {
-    let held = RESERVE.swap(ptr::null_mut(), Ordering::Acquire);
-    if !held.is_null() {
-        // SAFETY: made by `make_reserve` with this layout, and the swap made it this thread's alone.
-        unsafe { dealloc(held, layout()) };
+    if let Some(mut reserve) = RESERVE.try_lock() {
+        IS_RESERVED.store(false, Ordering::Relaxed);
+        *reserve = None;
     }
 }
 

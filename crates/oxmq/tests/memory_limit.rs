@@ -7,6 +7,8 @@ mod support;
 
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
 
 use oxmq::option::{CONFLATE, MAXMSGSIZE, MAXMULTIPARTSIZE, RCVHWM, ROUTER_RAW};
 use oxmq::{Context, DropReason, Pull, Socket, SocketType};
@@ -120,6 +122,47 @@ fn messages_that_nobody_takes_cost_the_connections_that_bring_more() {
     }
 }
 
+/// A process whose memory is full of what peers have sent ends as any other.
+#[test]
+fn a_socket_closes_though_there_is_no_memory() {
+    if std::env::var_os("OXMQ_SANITIZER").is_some() {
+        return;
+    }
+    // Of many peers each brings as much as its queue holds.
+    for (kind, peers, bytes) in [("unbounded", 1, 8000), ("unbounded", 1, 100), ("plain", 60, 8000)]
+    {
+        let mut victim = Victim::start(kind);
+        let connect = || {
+            let at = victim.endpoint.strip_prefix("tcp://").unwrap();
+            let stream = TcpStream::connect(at).unwrap();
+            RawPeer::over(stream.try_clone().unwrap()).shake_hands("PUSH", "PULL");
+            stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+            stream
+        };
+        let peers: Vec<_> = (0..peers).map(|_| connect()).collect();
+        let batch = frame(0, &vec![7; bytes]).repeat((1 << 20) / bytes);
+        assert!(fill(&peers, &batch) > 0, "{kind}, {bytes}");
+        assert!(victim.ask("status").ends_with(REFUSAL), "{kind}, {bytes}");
+        assert_eq!(victim.ask("end"), "ended", "{kind}, {bytes}");
+    }
+}
+
+/// Has each send in turn until it is not read any more, or refused; how many are refused.
+fn fill(peers: &[TcpStream], batch: &[u8]) -> usize {
+    let mut refused = 0;
+    let mut left: Vec<&TcpStream> = peers.iter().collect();
+    while !left.is_empty() {
+        left.retain_mut(|peer| match peer.write_all(batch) {
+            Ok(()) => true,
+            Err(error) => {
+                refused += usize::from(matches!(error.kind(), ConnectionReset | BrokenPipe));
+                false
+            }
+        });
+    }
+    refused
+}
+
 #[test]
 #[ignore = "run by the other tests as a process of its own"]
 fn child() {
@@ -143,6 +186,11 @@ fn child() {
         match &line.unwrap()[..] {
             "recv" => say(&String::from_utf8_lossy(&socket.recv_timeout(LONG).unwrap())),
             "drain" => say(&drain(&socket).to_string()),
+            "end" => {
+                drop(socket);
+                drop(context);
+                return say("ended");
+            }
             _ => {
                 let torn = socket.statistics().dropped.of(DropReason::Torn);
                 say(&format!("{torn} torn: {}", socket.last_failure().unwrap_or_default()));

@@ -277,7 +277,7 @@ fn an_endpoint_in_use() {
 }
 
 #[test]
-fn a_socket_file_that_cannot_be_removed() {
+fn what_lies_in_a_socket_files_place_is_no_failure() {
     let directory = std::env::temp_dir().join(fresh_name());
     std::fs::create_dir(&directory).unwrap();
     let path = directory.join("socket");
@@ -289,9 +289,9 @@ fn a_socket_file_that_cannot_be_removed() {
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     pull.unbind(&endpoint).unwrap();
-    let event = next_named(&monitor, "CLOSE_FAILED");
+    let event = next_named(&monitor, "CLOSED");
     assert_eq!(event.connection.endpoint, endpoint);
-    assert_eq!(reason(&event), ReasonKind::System);
+    assert!(path.is_dir(), "it is another's");
     std::fs::remove_dir_all(&directory).unwrap();
 }
 

@@ -97,6 +97,34 @@ pub(crate) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Addresses of which nobody makes use, kept from all others until they are dropped.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    start: *mut libc::c_void,
+    bytes: usize,
+}
+
+// SAFETY: nobody looks at what is there.
+unsafe impl Send for Addresses {}
+
+impl Addresses {
+    /// `None`: there are not so many. By the system's call, and not from the allocator, which keeps what
+    /// it is given back for the threads that had it.
+    pub(crate) fn reserve(bytes: usize) -> Option<Addresses> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping, where nothing else is.
+        let start = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
+        (start != libc::MAP_FAILED).then_some(Addresses { start, bytes })
+    }
+}
+
+impl Drop for Addresses {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `reserve`, and nobody has a pointer there.
+        unsafe { libc::munmap(self.start, self.bytes) };
+    }
+}
+
 /// How many threads can run at once, at least 1.
 pub(crate) fn cpu_count() -> usize {
     thread::available_parallelism().map_or(1, usize::from)

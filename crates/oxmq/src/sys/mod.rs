@@ -60,12 +60,13 @@ pub mod sim;
 use sim as face;
 
 pub(crate) use face::{
-    Epoll, EventFd, Events, Fd, IoThread, SignalMask, SocketFile, TimerFd, accept, adopt_listener,
-    ask_far_end, ask_no_more, bind_to_device, connect, cpu_count, far_end, fill_random,
-    fork_generation, has_membarrier, in_forked_children, interface_address, is_connected,
-    is_self_connected, listen, local_address, membarrier, pause, peer_credentials, poll,
-    random_u64, read, remote_address, set_buffers, set_busy_poll, set_keepalive, set_priority,
-    set_retransmit_timeout, set_type_of_service, shutdown_write, socket_error, spawn_io, write,
+    Addresses, Epoll, EventFd, Events, Fd, IoThread, SignalMask, SocketFile, TimerFd, accept,
+    adopt_listener, ask_far_end, ask_no_more, bind_to_device, connect, cpu_count, far_end,
+    fill_random, fork_generation, has_membarrier, in_forked_children, interface_address,
+    is_connected, is_self_connected, listen, local_address, membarrier, pause, peer_credentials,
+    poll, random_u64, read, remote_address, set_buffers, set_busy_poll, set_keepalive,
+    set_priority, set_retransmit_timeout, set_type_of_service, shutdown_write, socket_error,
+    spawn_io, write,
 };
 
 /// A moment on the monotonic clock, in nanoseconds since an arbitrary origin.

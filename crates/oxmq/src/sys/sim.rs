@@ -83,6 +83,17 @@ pub(crate) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// See the real face: there are always enough.
+#[derive(Debug)]
+pub(crate) struct Addresses;
+
+impl Addresses {
+    /// See the real face.
+    pub(crate) fn reserve(_: usize) -> Option<Addresses> {
+        Some(Addresses)
+    }
+}
+
 /// How many threads can run at once, at least 1.
 pub(crate) fn cpu_count() -> usize {
     2
