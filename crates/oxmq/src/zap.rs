@@ -123,6 +123,10 @@ impl fmt::Display for Fault {
     }
 }
 
+/// How often a request that nobody answers is made again at once. Arbitrary: handlers do not come and go
+/// as fast.
+const ASKED_AGAIN_MAX: u32 = 16;
+
 /// A request on its way.
 pub(crate) struct Inquiry {
     context: Arc<ContextCore>,
@@ -161,17 +165,16 @@ impl Inquiry {
     /// goes without an answer, the next one is asked, whenever that comes.
     pub(crate) fn answer(&mut self, waker: &Waker) -> Option<Result<Answer, Fault>> {
         let mut answer = self.receive(waker);
-        if let Some(Err(Fault::Gone)) = answer {
-            // It may have been on its way out.
-            let again = || ask(&self.context, &self.request);
-            match again().or_else(|_| again()) {
-                Ok(socket) => {
-                    std::mem::replace(&mut self.socket, socket).close();
-                    self.task = waits();
-                }
-                Err(fault) => return Some(Err(fault)),
+        // The next one asked may be the same, on its way out.
+        for _ in 0..ASKED_AGAIN_MAX {
+            if !matches!(answer, Some(Err(Fault::Gone))) {
+                break;
             }
-            answer = self.receive(waker);
+            if let Ok(socket) = ask(&self.context, &self.request) {
+                std::mem::replace(&mut self.socket, socket).close();
+                self.task = waits();
+                answer = self.receive(waker);
+            }
         }
         answer
     }

@@ -131,7 +131,7 @@ fn refusal(monitor: &Monitor) -> (Option<u32>, ReasonKind) {
 fn nothing_arrives(pull: &Socket) {
     let waited = Instant::now();
     while waited.elapsed() < SHORT {
-        assert!(pull.try_recv().is_err());
+        assert!(pull.try_recv().is_err(), "{:?}", pull.last_failure());
         thread::sleep(Duration::from_millis(1));
     }
 }
