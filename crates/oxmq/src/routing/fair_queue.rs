@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::ring::Ring;
 use crate::Message;
 use crate::socket::pipes::{Lingering, PipeId, Pipes};
 
@@ -9,8 +10,7 @@ use crate::socket::pipes::{Lingering, PipeId, Pipes};
 #[derive(Default)]
 pub(crate) struct FairQueue {
     /// Pipes with input, as far as is known.
-    active: Vec<PipeId>,
-    current: usize,
+    active: Ring,
     /// The pipe whose message has been received in part; nowhere: it has gone.
     receiving: Option<PipeId>,
     /// What it had of that message.
@@ -20,9 +20,7 @@ pub(crate) struct FairQueue {
 impl FairQueue {
     /// A pipe has come, or has input again.
     pub(crate) fn activate(&mut self, pipe: PipeId) {
-        if !self.active.contains(&pipe) {
-            self.active.push(pipe);
-        }
+        self.active.insert(pipe);
     }
 
     /// A pipe goes, perhaps with all that is in it; not with the rest of a message that has been
@@ -67,15 +65,14 @@ impl FairQueue {
         loop {
             let pipe = match self.receiving {
                 Some(pipe) => pipe,
-                None => *self.active.get(self.current)?,
+                None => self.active.current()?,
             };
             if pipes.read(pipe, into) {
                 if into.more() {
                     self.receiving = Some(pipe);
                 } else {
                     self.receiving = None;
-                    self.current =
-                        if self.current + 1 < self.active.len() { self.current + 1 } else { 0 };
+                    self.active.advance();
                 }
                 return Some(pipe);
             }
@@ -86,7 +83,7 @@ impl FairQueue {
                 return None;
             }
             self.receiving = None;
-            self.deactivate(self.current);
+            self.active.remove(pipe);
             drop_if_spent(pipes, pipe);
         }
     }
@@ -96,11 +93,11 @@ impl FairQueue {
         if self.receiving.is_some() {
             return true;
         }
-        while let Some(&pipe) = self.active.get(self.current) {
+        while let Some(pipe) = self.active.current() {
             if pipes.has_input(pipe) {
                 return true;
             }
-            self.deactivate(self.current);
+            self.active.remove(pipe);
             drop_if_spent(pipes, pipe);
         }
         false
@@ -109,20 +106,7 @@ impl FairQueue {
     /// As far as is known; for a hint, not for a promise.
     #[inline]
     pub(crate) fn may_have_input(&self) -> bool {
-        !self.active.is_empty()
-    }
-
-    fn deactivate(&mut self, at: usize) {
-        if at >= self.active.len() {
-            return;
-        }
-        self.active.remove(at);
-        if at < self.current {
-            self.current -= 1;
-        }
-        if self.current >= self.active.len() {
-            self.current = 0;
-        }
+        self.active.current().is_some()
     }
 }
 

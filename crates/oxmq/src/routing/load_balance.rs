@@ -1,5 +1,6 @@
 //! Sends each message to the next pipe that has room.
 
+use super::ring::Ring;
 use crate::Message;
 use crate::socket::pipes::{Lingering, PipeId, Pipes};
 use crate::statistics::DropReason;
@@ -8,8 +9,7 @@ use crate::statistics::DropReason;
 #[derive(Default)]
 pub(crate) struct LoadBalance {
     /// Pipes with room, as far as is known.
-    active: Vec<PipeId>,
-    current: usize,
+    active: Ring,
     /// The pipe that took the first parts of the message being sent.
     sending: Option<Sending>,
 }
@@ -23,15 +23,11 @@ enum Sending {
 impl LoadBalance {
     /// A pipe has come, or has room again.
     pub(crate) fn activate(&mut self, pipe: PipeId) {
-        if !self.active.contains(&pipe) {
-            self.active.push(pipe);
-        }
+        self.active.insert(pipe);
     }
 
     pub(crate) fn detach(&mut self, pipe: PipeId) {
-        if let Some(at) = self.active.iter().position(|&other| other == pipe) {
-            self.deactivate(at);
-        }
+        self.active.remove(pipe);
         if matches!(self.sending, Some(Sending::To(to)) if to == pipe) {
             self.sending = Some(Sending::Dropped);
         }
@@ -48,7 +44,7 @@ impl LoadBalance {
             pipes.lingering = Lingering::No;
         }
         loop {
-            let pipe = *self.active.get(self.current)?;
+            let pipe = self.active.current()?;
             if pipes.write_whole(pipe, part) {
                 self.advance();
                 return Some(pipe);
@@ -56,7 +52,7 @@ impl LoadBalance {
             if pipes.lingering == Lingering::Must {
                 return None;
             }
-            self.deactivate(self.current);
+            self.active.remove(pipe);
         }
     }
 
@@ -90,7 +86,7 @@ impl LoadBalance {
         if cfg!(oxmq_mutation = "capi_one_peer_alone") {
             return;
         }
-        self.current = if self.current + 1 < self.active.len() { self.current + 1 } else { 0 };
+        self.active.advance();
     }
 
     /// Whether a message can be sent.
@@ -101,22 +97,11 @@ impl LoadBalance {
     /// The next pipe with room; those found full are said (`writable`) when they have some.
     fn choose(&mut self, pipes: &mut Pipes) -> Option<PipeId> {
         loop {
-            let pipe = *self.active.get(self.current)?;
+            let pipe = self.active.current()?;
             if pipes.has_room(pipe) {
                 return Some(pipe);
             }
-            self.deactivate(self.current);
-        }
-    }
-
-    #[cold]
-    fn deactivate(&mut self, at: usize) {
-        self.active.remove(at);
-        if at < self.current {
-            self.current -= 1;
-        }
-        if self.current >= self.active.len() {
-            self.current = 0;
+            self.active.remove(pipe);
         }
     }
 }

@@ -4,6 +4,7 @@ mod by_identity;
 mod fair_queue;
 mod fan_out;
 mod load_balance;
+mod ring;
 
 pub(crate) use by_identity::ByIdentity;
 pub(crate) use fair_queue::FairQueue;

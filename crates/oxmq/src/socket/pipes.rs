@@ -24,6 +24,12 @@ impl PipeId {
     /// No pipe at all.
     pub(crate) const NOWHERE: PipeId = PipeId { index: u32::MAX, generation: u32::MAX };
 
+    /// Its place among the socket's pipes, which others have had before it.
+    #[inline]
+    pub(crate) const fn index(self) -> u32 {
+        self.index
+    }
+
     /// As one number, for an atomic.
     pub(crate) const fn to_bits(self) -> u64 {
         (self.generation as u64) << 32 | self.index as u64
