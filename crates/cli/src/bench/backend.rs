@@ -15,6 +15,8 @@ pub enum Kind {
     Req,
     Rep,
     Pair,
+    Router,
+    Dealer,
 }
 
 /// A library with a context, at default options.
@@ -46,4 +48,7 @@ pub trait BackendSocket {
 
     /// Waits for a message and shows it to `read`.
     fn recv<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R>;
+
+    /// Waits for a message of any number of parts, and sends it back to where it came from.
+    fn echo(&mut self) -> Result<()>;
 }

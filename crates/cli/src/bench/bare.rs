@@ -42,7 +42,9 @@ impl Backend for Bare {
         let streams = match kind {
             Kind::Push | Kind::Pull => true,
             Kind::Req | Kind::Rep => false,
-            Kind::Pub | Kind::Sub | Kind::Pair => bail!("a bare socket has no {kind:?}"),
+            Kind::Pub | Kind::Sub | Kind::Pair | Kind::Router | Kind::Dealer => {
+                bail!("a bare socket has no {kind:?}")
+            }
         };
         let (out, input) = (Vec::with_capacity(2 * BATCH_BYTES), vec![0; 2 * BATCH_BYTES]);
         Ok(BareSocket { streams, listener: None, stream: None, out, input, start: 0, end: 0 })
@@ -120,6 +122,11 @@ impl BackendSocket for BareSocket {
             }
             self.read_more(header + body.unwrap_or(0))?;
         }
+    }
+
+    fn echo(&mut self) -> Result<()> {
+        let body = self.recv(<[u8]>::to_vec)?;
+        self.send(&body)
     }
 }
 

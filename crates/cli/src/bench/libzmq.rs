@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 
 const ZMQ_LAST_ENDPOINT: c_int = 32;
 const ZMQ_SUBSCRIBE: c_int = 6;
+const ZMQ_SNDMORE: c_int = 2;
 
 /// `zmq_msg_t` as zmq.h lays it out.
 #[repr(C, align(8))]
@@ -50,6 +51,8 @@ functions! {
     zmq_send(*mut c_void, *const c_void, usize, c_int) -> c_int;
     zmq_msg_init(*mut RawMessage) -> c_int;
     zmq_msg_recv(*mut RawMessage, *mut c_void, c_int) -> c_int;
+    zmq_msg_send(*mut RawMessage, *mut c_void, c_int) -> c_int;
+    zmq_msg_more(*const RawMessage) -> c_int;
     zmq_msg_data(*mut RawMessage) -> *mut c_void;
     zmq_msg_size(*const RawMessage) -> usize;
     zmq_msg_close(*mut RawMessage) -> c_int;
@@ -103,6 +106,8 @@ impl Backend for Libzmq {
             Kind::Sub => 2,
             Kind::Req => 3,
             Kind::Rep => 4,
+            Kind::Dealer => 5,
+            Kind::Router => 6,
             Kind::Pull => 7,
             Kind::Push => 8,
         };
@@ -185,6 +190,24 @@ impl BackendSocket for LibzmqSocket {
             )
         };
         Ok(read(body))
+    }
+
+    fn echo(&mut self) -> Result<()> {
+        loop {
+            let (message, socket) = (&mut *self.message, self.socket.as_ptr());
+            // SAFETY: as in `recv`; a message that was sent is an empty one.
+            let (received, more, sent) = unsafe {
+                let received = (self.api.zmq_msg_recv)(message, socket, 0);
+                let more = (self.api.zmq_msg_more)(message) != 0;
+                let flags = if more { ZMQ_SNDMORE } else { 0 };
+                (received, more, (self.api.zmq_msg_send)(message, socket, flags))
+            };
+            self.api.check("zmq_msg_recv", received)?;
+            self.api.check("zmq_msg_send", sent)?;
+            if !more {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -77,7 +77,10 @@ impl Bench {
             (Work::PingPong, Transport::Inproc) => {
                 self.threads(Role::InprocPingPong, measure, backend, count)
             }
-            (Work::Stream | Work::PingPong, _) => self.pair(measure, backend, count),
+            (Work::Service { clients, .. }, _) => self.service(measure, backend, clients, count),
+            (Work::Stream | Work::PingPong | Work::InTurn { .. }, _) => {
+                self.pair(measure, backend, count)
+            }
         }
     }
 
@@ -108,6 +111,38 @@ impl Bench {
         accounts.extend(parts.results::<Account>(&[connects], |_| ())?);
         parts.finish()?;
         Ok(summarize(&accounts))
+    }
+
+    /// Of `count` requests each client makes its share.
+    fn service(
+        &self,
+        measure: &Measure,
+        backend: &str,
+        clients: u64,
+        count: u64,
+    ) -> Result<Sample> {
+        let [serves, asks] = measure.work.roles();
+        let count = (count / clients).max(1);
+        let mut parts = Parts::new(PATIENCE);
+        let endpoint = self.endpoint(measure);
+        let args = self.part(serves, measure, backend, count, &endpoint);
+        let server = parts.start(format!("{backend} {serves:?}"), &args)?;
+        let endpoint = parts.endpoint(server)?;
+        let mut asking = Vec::new();
+        for index in 0..clients {
+            let args = self.part(asks, measure, backend, count, &endpoint);
+            asking.push(parts.start(format!("{backend} {asks:?} {index}"), &args)?);
+        }
+        parts.ready(&asking)?;
+        for &client in &asking {
+            parts.tell(client, "go")?;
+        }
+        let accounts: Vec<Account> = parts.results(&asking, |_| ())?;
+        let served: Account = parts.results(&[server], |_| ())?.remove(0);
+        parts.finish()?;
+        let mut sample = summarize(&accounts);
+        sample.cpu_seconds += served.cpu_seconds;
+        Ok(sample)
     }
 
     fn fan_out(&self, measure: &Measure, backend: &str) -> Result<Sample> {
@@ -157,9 +192,18 @@ impl Bench {
     ) -> Vec<String> {
         let mut args = part(role, backend, endpoint);
         let millis = (self.seconds * 1000.0) as u64;
-        for (name, value) in
-            [("--size", measure.size as u64), ("--count", count), ("--millis", millis)]
-        {
+        let (many, window) = match measure.work {
+            Work::Service { clients, window } => (clients, window),
+            Work::InTurn { sockets } => (sockets, 1),
+            Work::Stream | Work::FanOut | Work::PingPong => (1, 1),
+        };
+        for (name, value) in [
+            ("--size", measure.size as u64),
+            ("--count", count),
+            ("--millis", millis),
+            ("--many", many),
+            ("--window", window),
+        ] {
             args.extend([name.to_owned(), value.to_string()]);
         }
         args

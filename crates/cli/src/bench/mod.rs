@@ -84,6 +84,12 @@ pub struct PartArgs {
     count: u64,
     #[arg(long, default_value_t = 0)]
     millis: u64,
+    /// How many clients, or sockets
+    #[arg(long, default_value_t = 1)]
+    many: u64,
+    /// How many requests a client has under way
+    #[arg(long, default_value_t = 1)]
+    window: u64,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -160,7 +166,8 @@ fn sample(
     runs: u32,
 ) -> Result<Samples> {
     let measure = &row.measure;
-    let bare = measure.transport != Transport::Inproc && measure.work != Work::FanOut;
+    let bare = measure.transport != Transport::Inproc
+        && matches!(measure.work, Work::Stream | Work::PingPong);
     let libzmq = libzmq.filter(|_| row.rival == Rival::Libzmq);
     let mut samples = Samples::default();
     let ours = over.unwrap_or(if measure.spin { OURS } else { OURS_NO_SPIN });

@@ -28,6 +28,8 @@ impl Backend for Ours {
             Kind::Req => SocketType::Req,
             Kind::Rep => SocketType::Rep,
             Kind::Pair => SocketType::Pair,
+            Kind::Router => SocketType::Router,
+            Kind::Dealer => SocketType::Dealer,
         })?;
         if !self.spin {
             socket.set(option::SPIN, false)?;
@@ -59,5 +61,10 @@ impl BackendSocket for Socket {
 
     fn recv<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         Ok(read(&Socket::recv(self)?))
+    }
+
+    fn echo(&mut self) -> Result<()> {
+        let message = Socket::recv_multipart(self)?;
+        Ok(Socket::send_multipart(self, message)?)
     }
 }

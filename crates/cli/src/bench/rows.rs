@@ -32,6 +32,10 @@ pub enum Work {
     FanOut,
     /// REQ to REP and back
     PingPong,
+    /// So many DEALERs, each a process with so many requests under way, and the ROUTER that answers
+    Service { clients: u64, window: u64 },
+    /// So many PUSHes in the hands of one thread, in turn, to one PULL
+    InTurn { sockets: u64 },
 }
 
 impl Work {
@@ -41,6 +45,8 @@ impl Work {
             Work::Stream => [Role::Pull, Role::Push],
             Work::FanOut => [Role::Pub, Role::Sub],
             Work::PingPong => [Role::Rep, Role::Req],
+            Work::Service { .. } => [Role::Router, Role::Dealer],
+            Work::InTurn { .. } => [Role::PullAny, Role::PushMany],
         }
     }
 }
@@ -134,6 +140,11 @@ pub const ROWS: &[Row] = &[
         goal: Some(AtMost(1.3)),
     },
     Row { metric: Metric::Cpu, ..stream("CPU time PUSH-PULL tcp 16 B", Tcp, 16, None) },
+    service("ROUTER, 10 DEALERs of 16 in flight, tcp 32 B", Tcp, 10, 16),
+    service("ROUTER, 10 DEALERs of 16 in flight, ipc 32 B", Ipc, 10, 16),
+    service("ROUTER, 1 DEALER of 200 in flight, tcp 32 B", Tcp, 1, 200),
+    in_turn("10 PUSHes of one thread in turn, tcp 16 B", 10),
+    in_turn("100 PUSHes of one thread in turn, tcp 16 B", 100),
 ];
 
 const fn stream(name: &'static str, transport: Transport, size: usize, goal: Option<Goal>) -> Row {
@@ -149,6 +160,18 @@ const fn fan_out(name: &'static str, transport: Transport) -> Row {
 const fn ping_pong(name: &'static str, transport: Transport, goal: Option<Goal>) -> Row {
     let measure = Measure { work: Work::PingPong, transport, size: 1, spin: true };
     Row { name, measure, metric: Metric::Latency, rival: Rival::Libzmq, goal }
+}
+
+/// A message is a request and its reply.
+const fn service(name: &'static str, transport: Transport, clients: u64, window: u64) -> Row {
+    let work = Work::Service { clients, window };
+    let measure = Measure { work, transport, size: 32, spin: true };
+    Row { name, measure, metric: Metric::Rate, rival: Rival::Libzmq, goal: Some(AtLeast(2.0)) }
+}
+
+const fn in_turn(name: &'static str, sockets: u64) -> Row {
+    let measure = Measure { work: Work::InTurn { sockets }, transport: Tcp, size: 16, spin: true };
+    Row { name, measure, metric: Metric::Rate, rival: Rival::Libzmq, goal: Some(AtLeast(2.0)) }
 }
 
 #[cfg(test)]

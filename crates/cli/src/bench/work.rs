@@ -31,6 +31,14 @@ pub enum Role {
     Rep,
     Pub,
     Sub,
+    /// A ROUTER that answers
+    Router,
+    /// One of its clients
+    Dealer,
+    /// PULL, from any number of peers
+    PullAny,
+    /// PUSHes in turn
+    PushMany,
     /// PUSH and PULL on two threads
     InprocStream,
     /// REQ and REP on two threads
@@ -64,6 +72,10 @@ pub fn run<B: Backend>(backend: B, args: &PartArgs) -> Result<()> {
         Role::Rep => pong::<B>(&mut bound(&backend, Kind::Rep, args)?, args)?,
         Role::Pub => publish::<B>(&mut bound(&backend, Kind::Pub, args)?, args)?,
         Role::Sub => subscribe::<B>(&backend, args)?,
+        Role::Router => serve::<B>(&mut bound(&backend, Kind::Router, args)?, args)?,
+        Role::Dealer => ask::<B>(&mut connected(&backend, Kind::Dealer, args)?, args)?,
+        Role::PullAny => stream_in_any::<B>(&mut bound(&backend, Kind::Pull, args)?, args)?,
+        Role::PushMany => push_many(&backend, args)?,
         Role::InprocStream => {
             inproc(&backend, [Kind::Pull, Kind::Push], stream_in::<B>, stream_out::<B>, args)?
         }
@@ -165,6 +177,69 @@ fn pong<B: Backend>(socket: &mut B::Socket, args: &PartArgs) -> Result<Span> {
         socket.recv(<[u8]>::len)?;
         socket.send(&body)?;
     }
+    Ok(Span::default())
+}
+
+/// Answers what `args.many` clients ask: each `args.count` times, and once to begin with.
+fn serve<B: Backend>(socket: &mut B::Socket, args: &PartArgs) -> Result<Span> {
+    for _ in 0..args.many * (args.count + 1) {
+        socket.echo()?;
+    }
+    Ok(Span::default())
+}
+
+/// Asks `args.count` times, with up to `args.window` requests under way.
+fn ask<B: Backend>(socket: &mut B::Socket, args: &PartArgs) -> Result<Span> {
+    let body = vec![0; args.size];
+    let answered = |socket: &mut B::Socket| -> Result<()> {
+        let len = socket.recv(<[u8]>::len)?;
+        ensure!(len == args.size, "{len} bytes instead of {}", args.size);
+        Ok(())
+    };
+    socket.send(&body)?;
+    answered(socket)?;
+    parts::say(&Event::Ready)?;
+    ensure!(read_line()? == "go", "unexpected end");
+    let first_ns = now_ns();
+    let mut asked = args.window.min(args.count);
+    for _ in 0..asked {
+        socket.send(&body)?;
+    }
+    for _ in 0..args.count {
+        answered(socket)?;
+        if asked < args.count {
+            socket.send(&body)?;
+            asked += 1;
+        }
+    }
+    Ok(Span { messages: args.count, first_ns, last_ns: now_ns() })
+}
+
+/// As `stream_in`, in whatever order.
+fn stream_in_any<B: Backend>(socket: &mut B::Socket, args: &PartArgs) -> Result<Span> {
+    let mut first_ns = 0;
+    for number in 0..args.count {
+        let len = socket.recv(<[u8]>::len)?;
+        ensure!(len == args.size, "{len} bytes instead of {}", args.size);
+        if number == 0 {
+            first_ns = now_ns();
+        }
+    }
+    Ok(Span { messages: args.count, first_ns, last_ns: now_ns() })
+}
+
+/// Sends `args.count` messages over `args.many` sockets in turn, and stays as `push` does.
+fn push_many<B: Backend>(backend: &B, args: &PartArgs) -> Result<Span> {
+    let mut sockets = Vec::new();
+    for _ in 0..args.many {
+        sockets.push(connected(backend, Kind::Push, args)?);
+    }
+    let body = vec![0; args.size];
+    for number in 0..args.count {
+        let at = (number % args.many) as usize;
+        sockets[at].send(&body)?;
+    }
+    read_line()?;
     Ok(Span::default())
 }
 
@@ -362,6 +437,8 @@ mod tests {
             size: 16,
             count: 5_000,
             millis: 0,
+            many: 1,
+            window: 1,
         }
     }
 
