@@ -113,10 +113,25 @@ struct Descriptor {
 enum Object {
     Listener(ListenerId),
     Stream(StreamId),
-    Epoll(BTreeMap<RawFd, (u64, Interest)>),
+    Epoll(BTreeMap<RawFd, Item>),
     Flag(bool),
     /// When it is due.
     Timer(Option<u64>),
+}
+
+/// One descriptor in an epoll.
+struct Item {
+    key: u64,
+    interest: Interest,
+    /// It has been reported since its interest was set.
+    is_told: bool,
+}
+
+impl Item {
+    /// Errors and hang-ups are reported whatever the interest; to none but once.
+    fn tells_failure(&self, ready: &Ready) -> bool {
+        ready.failed && !(self.is_told && self.interest == Interest::NONE)
+    }
 }
 
 impl World {
@@ -370,7 +385,7 @@ impl World {
         interest: Interest,
     ) -> io::Result<()> {
         self.begin_call();
-        let result = self.add_item(epoll, fd, (key, interest));
+        let result = self.add_item(epoll, fd, Item { key, interest, is_told: false });
         self.log_result("epoll_add", fd, result.as_ref().map(|()| 0));
         result
     }
@@ -385,7 +400,7 @@ impl World {
         self.begin_call();
         let result = self.epoll(epoll).and_then(|items| match items.get_mut(&fd) {
             Some(item) => {
-                *item = (key, interest);
+                *item = Item { key, interest, is_told: false };
                 Ok(())
             }
             None => errno(libc::ENOENT),
@@ -401,7 +416,7 @@ impl World {
         result
     }
 
-    fn add_item(&mut self, epoll: RawFd, fd: RawFd, item: (u64, Interest)) -> io::Result<()> {
+    fn add_item(&mut self, epoll: RawFd, fd: RawFd, item: Item) -> io::Result<()> {
         self.epoll(epoll)?;
         if !self.descriptors.contains_key(&fd) {
             return errno(libc::EBADF);
@@ -441,13 +456,14 @@ impl World {
         let Object::Epoll(items) = &self.descriptors[&epoll].object else { unreachable!() };
         let spurious = self.net.faults.spurious;
         let mut rng = self.rng.clone();
-        for (fd, (key, interest)) in items {
+        for (fd, item) in items {
             let ready = self.readiness(&self.descriptors[fd].object, 0);
             let spurious = rng.one_in(spurious);
-            let readable = ready.failed || interest.read && (ready.readable || spurious);
-            let writable = ready.failed || interest.write && (ready.writable || spurious);
+            let (failed, interest) = (item.tells_failure(&ready), item.interest);
+            let readable = failed || interest.read && (ready.readable || spurious);
+            let writable = failed || interest.write && (ready.writable || spurious);
             if readable || writable {
-                found.push(Event { key: *key, readable, writable });
+                found.push(Event { key: item.key, readable, writable });
             }
         }
         // In which order, and how many at a time, is the kernel's affair.
@@ -457,6 +473,9 @@ impl World {
         }
         found.truncate(EVENTS_MAX);
         self.rng = rng;
+        for item in self.epoll(epoll)?.values_mut() {
+            item.is_told |= found.iter().any(|event| event.key == item.key);
+        }
         self.log("epoll_wait", epoll, found.len() as i64);
         Ok(())
     }
@@ -598,7 +617,7 @@ impl World {
         }
     }
 
-    fn epoll(&mut self, fd: RawFd) -> io::Result<&mut BTreeMap<RawFd, (u64, Interest)>> {
+    fn epoll(&mut self, fd: RawFd) -> io::Result<&mut BTreeMap<RawFd, Item>> {
         self.check_node(fd);
         match self.descriptors.get_mut(&fd).map(|descriptor| &mut descriptor.object) {
             Some(Object::Epoll(items)) => Ok(items),
@@ -635,11 +654,11 @@ impl World {
             Object::Epoll(items) => {
                 // As deep as Linux lets them be nested.
                 depth < 5
-                    && items.iter().any(|(fd, (_, interest))| {
+                    && items.iter().any(|(fd, item)| {
                         let ready = self.readiness(&self.descriptors[fd].object, depth + 1);
-                        ready.failed
-                            || interest.read && ready.readable
-                            || interest.write && ready.writable
+                        item.tells_failure(&ready)
+                            || item.interest.read && ready.readable
+                            || item.interest.write && ready.writable
                     })
             }
         };
