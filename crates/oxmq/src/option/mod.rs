@@ -368,7 +368,7 @@ options! {
     /// as if it had been disconnected from. Some chance is added, so that many clients do not come all
     /// at once. A name is looked up anew each time, and all its addresses are tried in turn.
     ///
-    /// It doubles, up to five seconds (or RECONNECT_IVL_MAX, if that is set), while the peer ends one
+    /// It doubles, up to two seconds (or RECONNECT_IVL_MAX, if that is set), while the peer ends one
     /// connection after the other in the handshake, or within a second after it without having said
     /// anything: so does a ROUTER that knows another peer of this socket's name.
     ///
