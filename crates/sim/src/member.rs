@@ -299,7 +299,8 @@ impl Runner {
         Route {
             sender,
             receiver,
-            is_single: places.len() == 1 && !self.plan.heartbeats,
+            // Who binds has two, while it has not yet learnt that the first is gone.
+            is_single: places.len() == 1 && !is_bound && !self.plan.heartbeats,
             places,
             held_messages_max,
             // In the simulated network, and once more in the receiver that is at its mark.
