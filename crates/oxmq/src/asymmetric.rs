@@ -33,6 +33,8 @@ pub(crate) struct ThisThread {
     pub(crate) inside: AtomicUsize,
     /// What it says that it uses (see [`claim`](crate::claim)); 0 is nothing.
     pub(crate) claims: AtomicUsize,
+    /// Counts what it does with sockets, for those who want to know whether it still does something.
+    pub(crate) works: AtomicUsize,
     /// The one named before it; set before others can find this one.
     #[cfg(not(loom))]
     before: Option<&'static ThisThread>,
@@ -44,6 +46,7 @@ impl ThisThread {
             token,
             inside: AtomicUsize::new(0),
             claims: AtomicUsize::new(0),
+            works: AtomicUsize::new(0),
             #[cfg(not(loom))]
             before: None,
         }

@@ -82,7 +82,12 @@ impl<T> Biased<T> {
     #[cfg(not(loom))]
     #[inline]
     pub(crate) fn lock(&self) -> Option<Guard<'_, T>> {
-        self.lock_as(asymmetric::me())
+        let me = asymmetric::me();
+        if let Some(me) = me {
+            // Relaxed: a hint that only this thread changes.
+            me.works.store(me.works.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+        self.lock_as(me)
     }
 
     /// As `lock`; `me` is the calling thread.

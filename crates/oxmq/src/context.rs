@@ -22,6 +22,7 @@ use crate::session::Session;
 use crate::socket::Socket;
 use crate::socket::core::Core;
 use crate::socket::wait::{Deadline, Sleeper, Woken};
+use crate::socket::waiters::Events;
 use crate::sys::{Instant, IoThread, Scheduling, fork_generation, spawn_io};
 use crate::tasks::Tasks;
 use crate::transport::inproc::Inproc;
@@ -611,7 +612,7 @@ impl ContextCore {
             return Err(TermError::Forked);
         }
         // First of all: it blocks signals, so that none is handled unseen.
-        let sleeper = Sleeper::new();
+        let sleeper = Sleeper::new(Events::IN);
         self.shutdown();
         let Ok(mut sleeper) = sleeper else { return Err(self.still_busy()) };
         let ended = loop {

@@ -1,7 +1,7 @@
 //! The state word of a connection: who drives it, and whether they must look again.
 
 use crate::asymmetric::{self, ThreadToken};
-use crate::sync::{AtomicU64, Ordering, fence, mutate};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, fence, mutate};
 
 /// What there is to do on a connection: bytes to read, records to write, or both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +55,7 @@ impl std::ops::BitOr for Work {
 /// - *Parked*: nobody drives, and what is published for writing waits: the kernel's buffer is
 ///   full and EPOLLOUT will tell, or there is no connection yet, or the I/O thread has been told
 ///   already (`promise`: Idle to Parked). `request(WRITE)` says false.
-/// - *Parked for T*: the I/O thread has been told by the streaming thread T (`promise_late`), and
+/// - *Parked for T*: thread T gathers (`promise_late`), and will drive before it waits; the I/O thread
 ///   will look in a while. T need not pass a fence for each of its messages: whoever else takes
 ///   the word passes a heavy one, once.
 ///
@@ -156,7 +156,7 @@ impl DriveState {
         let _ = self.0.compare_exchange(0, PARKED, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// As `promise`, by a thread that streams: the I/O thread will look in a while.
+    /// As `promise`, by a thread that gathers: the I/O thread will look in a while.
     pub(crate) fn promise_late(&self) {
         self.promise_late_as(asymmetric::my_token());
     }
@@ -165,6 +165,19 @@ impl DriveState {
         // Relaxed: as in `promise`.
         let late = parked_for(me);
         let _ = self.0.compare_exchange(0, late, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether somebody drives at this moment.
+    #[cfg(not(loom))]
+    pub(crate) fn is_driven(&self) -> bool {
+        // Relaxed: a hint.
+        self.0.load(Ordering::Relaxed) & DRIVEN != 0
+    }
+
+    /// Whether what is to be written was left to somebody who has not taken the word since.
+    pub(crate) fn is_promised(&self) -> bool {
+        // Relaxed: whoever takes the word looks at the pipes anew.
+        self.0.load(Ordering::Relaxed) & PARKED != 0
     }
 
     /// Takes the word, for `work` (which the first `begin_pass` gives back). False: somebody
@@ -217,6 +230,37 @@ impl DriveState {
     }
 }
 
+/// The mark of a connection that is on its I/O thread's list of late writes. Whoever gathers promises
+/// first and sets the mark then; the I/O thread takes the mark away and looks for a promise then. So
+/// either that finds the promise, or the other finds the mark gone, and puts the connection on the list
+/// again.
+pub(crate) struct LateMark(AtomicBool);
+
+/// Acquire, and Release of whoever sets the mark: as above.
+const CLEAR: Ordering = mutate!("late_clear_relaxed", Ordering::Relaxed, Ordering::AcqRel);
+
+impl LateMark {
+    pub(crate) fn new() -> LateMark {
+        LateMark(AtomicBool::new(false))
+    }
+
+    /// After a promise. True: the connection is to be put on the list.
+    pub(crate) fn set(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    /// The connection was taken off the list. True: something was promised, and nobody has driven since.
+    pub(crate) fn clear(&self, state: &DriveState) -> bool {
+        if cfg!(oxmq_mutation = "late_look_before_clear") {
+            let promised = state.is_promised();
+            self.0.swap(false, Ordering::AcqRel);
+            return promised;
+        }
+        self.0.swap(false, CLEAR);
+        state.is_promised()
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -257,7 +301,7 @@ mod loom_tests {
     use super::*;
     use crate::Message;
     use crate::pipe::{ArenaReader, ArenaWriter, IoVecs, arena};
-    use crate::sync::{Arc, AtomicBool, Mutex, UnsafeCell, model, thread};
+    use crate::sync::{Arc, Mutex, UnsafeCell, model, thread};
 
     /// A connection, as far as its state word is concerned.
     struct Connection {
@@ -467,6 +511,34 @@ mod loom_tests {
         for drives in [false, true] {
             asymmetric::with(|| model(move || test(drives)));
         }
+    }
+
+    /// The I/O thread looks at a connection on its list, for the timer fired, beside a thread that
+    /// gathers for it.
+    #[test]
+    fn what_is_gathered_is_written_late() {
+        let test = || {
+            let connection = Connection::new(false);
+            let late = Arc::new(LateMark::new());
+            assert!(late.set(), "it is on the list of an earlier time");
+            let (gathered, mark) = (connection.clone(), late.clone());
+            let gathers = thread::spawn(move || {
+                gathered.publish(1);
+                if gathered.state.request_as(1, Work::WRITE) {
+                    gathered.state.promise_late_as(1);
+                    return mark.set();
+                }
+                false
+            });
+            if late.clear(&connection.state) {
+                connection.drive(Work::WRITE);
+            }
+            if gathers.join().unwrap() && late.clear(&connection.state) {
+                connection.drive(Work::WRITE);
+            }
+            connection.check(vec![1]);
+        };
+        asymmetric::with(|| model(test));
     }
 
     #[test]

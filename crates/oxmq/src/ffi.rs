@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::Message;
 use crate::connection::registry;
 use crate::error::{ConnectError, RecvError, SendErrorKind, WaitError};
+use crate::gather;
 use crate::option::{OptionError, OptionSpec, OptionValue, Range};
 use crate::pattern::Refusal;
 use crate::socket::core::Attached;
@@ -94,19 +95,28 @@ impl Socket {
     pub fn watch(&self, id: &mut u64, waker: &Waker) -> Result<Events, WaitError> {
         // Neither copied nor dropped under the lock: both are the waker's own code.
         let (mut copy, mut old) = (Some(waker.clone()), None);
-        let events = self.core().retry_after_resume(|state| {
-            if *id == 0 {
-                *id = state.waiters.new_id();
-            }
-            if !state.waiters.rearm_task(*id, waker)
-                && let Some(copy) = copy.take()
-            {
-                let all = Events::IN | Events::OUT;
-                old = state.waiters.register_task(*id, all, false, copy);
-            }
-            state.check()?;
-            Ok(state.pattern.events(&mut state.pipes))
-        });
+        let mut look = || {
+            self.core().retry_after_resume(|state| {
+                if *id == 0 {
+                    *id = state.waiters.new_id();
+                }
+                if !state.waiters.rearm_task(*id, waker)
+                    && let Some(copy) = copy.take()
+                {
+                    let all = Events::IN | Events::OUT;
+                    old = state.waiters.register_task(*id, all, false, copy);
+                }
+                state.check()?;
+                Ok(state.pattern.events(&mut state.pipes))
+            })
+        };
+        let mut events = look();
+        // As in `Socket::events`.
+        while events.as_ref().is_ok_and(|found| !found.intersects(Events::IN))
+            && gather::end_burst()
+        {
+            events = look();
+        }
         drop(old);
         events.map_err(super::socket::wait_refusal)
     }

@@ -88,6 +88,8 @@ mod error;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod ffi;
+#[cfg(not(loom))]
+mod gather;
 #[cfg_attr(loom, allow(dead_code, reason = "its users are not compiled"))]
 mod memory;
 mod message;

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::{Event, EventKind, Hub};
 use crate::connection::Connection;
 use crate::error::RecvError;
+use crate::gather;
 use crate::socket::turn::Turn;
 use crate::sys::{Instant, fork_generation};
 use crate::tasks::Tasks;
@@ -94,7 +95,11 @@ impl Monitor {
     /// last event was received. [`RecvError::Forked`]: the socket is another process's.
     pub fn try_recv(&self) -> Result<Event, RecvError> {
         self.check()?;
-        self.queue.waiting.lock().take()
+        let event = self.queue.waiting.lock().take();
+        if let Err(RecvError::Again) = event {
+            while gather::end_burst() {}
+        }
+        event
     }
 
     /// The next event; waits for it. A signal does not end the wait.
@@ -119,7 +124,10 @@ impl Monitor {
     }
 
     fn recv_until(&self, deadline: Option<Instant>) -> Result<Event, RecvError> {
-        self.check()?;
+        match self.try_recv() {
+            Err(RecvError::Again) => {}
+            done => return done,
+        }
         let mut waiting = self.queue.waiting.lock();
         loop {
             match waiting.take() {

@@ -29,6 +29,8 @@
 //! | `drive_request_fence` | the producer sees an old mark, the driver an old pipe | `what_is_published_beside_a_drive_is_written` |
 //! | `drive_pass_fence` | the same, from the driver's side | the same |
 //! | `drive_release_ignores_dirty` | a mark left during the last pass | the same |
+//! | `late_clear_relaxed` | the I/O thread takes a connection off its list, and misses what was promised | `what_is_gathered_is_written_late` |
+//! | `late_look_before_clear` | the same | the same |
 //! | `drive_promise_overwrites` | a promise about a word that is driven | `a_promise_does_not_make_two_drivers` |
 
 use super::arena::Advanced;

@@ -5,7 +5,7 @@
 //!          take (a waiting caller leads)              end_wait
 //!   Io ───────────────────────────────▶ Waiting ─────────────────▶ Leased
 //!    ▲                                     ▲                          │
-//!    │  lease not used for one tick,       └──────────────────────────┤ take: no system call
+//!    │  lease not used for two ticks,      └──────────────────────────┤ take: no system call
 //!    └──────────── or close ◀─────────────────────────────────────────┘
 //! ```
 //!
@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 
 use super::Io;
+use crate::asymmetric::{self, ThreadToken};
 use crate::session::Session;
 use crate::sys::{Epoll, Events, Fd, Interest, RawFd};
 
@@ -33,8 +34,10 @@ pub(crate) struct Group {
     key: usize,
     sessions: Mutex<Slab<Option<Arc<Session>>>>,
     owner: Mutex<Owner>,
-    /// Counts the uses of a lease; compared by the tick.
-    uses: AtomicU32,
+    /// The lease was used since the last tick.
+    used: AtomicBool,
+    /// The thread that has taken it. A hint.
+    taken_by: AtomicU32,
     closed: AtomicBool,
 }
 
@@ -43,6 +46,8 @@ enum Owner {
     Io,
     Waiting,
     Leased,
+    /// As `Leased`, and not used since the last tick.
+    Unused,
 }
 
 impl Group {
@@ -53,7 +58,8 @@ impl Group {
             key,
             sessions: Mutex::new(Slab::new()),
             owner: Mutex::new(Owner::Io),
-            uses: AtomicU32::new(0),
+            used: AtomicBool::new(false),
+            taken_by: AtomicU32::new(0),
             closed: AtomicBool::new(false),
         }))
     }
@@ -65,10 +71,6 @@ impl Group {
 
     pub(crate) fn io(&self) -> &Arc<Io> {
         &self.io
-    }
-
-    pub(crate) fn epoll(&self) -> &Epoll {
-        &self.epoll
     }
 
     pub(crate) fn raw(&self) -> RawFd {
@@ -130,12 +132,11 @@ impl Group {
         let _ = self.epoll.remove(fd.raw());
     }
 
-    /// Drives the connections that are ready now.
-    pub(crate) fn drive_ready_now(&self) {
+    /// Drives the connections that are ready now. False: others drive all of them.
+    pub(crate) fn drive_ready_now(&self) -> bool {
         let mut events = Events::new();
-        if self.epoll.wait(&mut events, Some(Duration::ZERO)).is_ok() {
-            super::drive_ready(self, &events);
-        }
+        let waited = self.epoll.wait(&mut events, Some(Duration::ZERO));
+        waited.is_err() || super::drive_ready(self, &events)
     }
 
     // The hand-over.
@@ -148,8 +149,9 @@ impl Group {
         }
         if *owner == Owner::Io {
             self.io.watch_group(self.key, self, false);
-            self.io.leases.lock().push(self);
+            self.io.leases.lock().insert(self.key, self.clone());
         }
+        self.taken_by.store(asymmetric::my_token(), Ordering::Relaxed);
         *owner = Owner::Waiting;
         true
     }
@@ -169,33 +171,43 @@ impl Group {
         }
     }
 
-    /// The caller received without waiting.
+    /// Its thread is at work with it.
     #[inline]
     pub(crate) fn use_lease(&self) {
-        let uses = self.uses.load(Ordering::Relaxed);
-        self.uses.store(uses.wrapping_add(1), Ordering::Relaxed);
+        self.used.store(true, Ordering::Relaxed);
     }
 
-    /// The tick of the I/O thread: `seen` is what `uses` was at the last one. `None`: the lease
-    /// is over.
-    pub(super) fn tick(self: &Arc<Self>, seen: u32) -> Option<Lease> {
+    /// The thread that has taken it, if the lease was used since the last tick.
+    pub(super) fn used_by(&self) -> Option<ThreadToken> {
+        let used = self.used.swap(false, Ordering::Relaxed);
+        used.then(|| self.taken_by())
+    }
+
+    pub(super) fn taken_by(&self) -> ThreadToken {
+        self.taken_by.load(Ordering::Relaxed)
+    }
+
+    /// The tick of the I/O thread. `used`: it was since the last tick, or another that the same thread
+    /// has taken. `None`: the lease is over.
+    pub(super) fn tick(self: &Arc<Self>, used: bool) -> Option<Lease> {
         let mut owner = self.owner.lock();
-        let uses = self.uses.load(Ordering::Relaxed);
-        match *owner {
-            Owner::Io => None,
-            Owner::Waiting => Some(Lease { uses, in_wait: true }),
-            Owner::Leased if uses != seen => Some(Lease { uses, in_wait: false }),
-            Owner::Leased => {
+        *owner = match *owner {
+            Owner::Io => return None,
+            Owner::Waiting => return Some(Lease { in_wait: true }),
+            Owner::Leased | Owner::Unused if used => Owner::Leased,
+            Owner::Leased => Owner::Unused,
+            Owner::Unused => {
                 *owner = Owner::Io;
                 self.io.watch_group(self.key, self, true);
-                None
+                return None;
             }
-        }
+        };
+        Some(Lease { in_wait: false })
     }
 
     fn give_back(self: &Arc<Self>, owner: &mut Owner) {
         *owner = Owner::Io;
-        self.io.leases.lock().remove(self);
+        self.io.leases.lock().remove(self.key);
         self.io.watch_group(self.key, self, true);
     }
 
@@ -227,7 +239,6 @@ impl Group {
 
 /// A lease that goes on.
 pub(super) struct Lease {
-    pub(super) uses: u32,
     /// The caller waits: the end of the wait starts the ticking again.
     pub(super) in_wait: bool,
 }

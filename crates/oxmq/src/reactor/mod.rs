@@ -7,7 +7,7 @@ mod group;
 mod listener;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
@@ -16,23 +16,24 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use slab::Slab;
 
-use crate::session::Session;
+use crate::asymmetric::{self, ThisThread};
+use crate::drive::Work;
+use crate::gather;
+use crate::session::{Late, Session};
 use crate::socket::core::Core;
-use crate::sys::{Epoll, EventFd, Events, Instant, Interest, TimerFd};
+use crate::sys::{self, Epoll, EventFd, Events, Instant, Interest, TimerFd};
 use crate::transport::lookups::Lookups;
 
 pub(crate) use group::Group;
 pub(crate) use listener::{Listener, ListenerId};
 
-/// A lease that is not used for this long ends: the I/O thread reads again.
-const TICK: Duration = Duration::from_millis(1);
+/// A lease that is not used for this long, or up to twice that, ends: the I/O thread reads again.
+pub(crate) const LEASE: Duration = Duration::from_millis(1);
 
-/// What a streaming sender gathers is written after this at the latest: about the time in which
-/// the I/O thread would be awake, had it been woken.
-const LATE: Duration = Duration::from_micros(40);
-/// The same for a sender who has been streaming for a while: setting a timer costs a microsecond
-/// or more, and so does every firing.
-const LATE_MAX: Duration = Duration::from_micros(320);
+/// As often in a row a turn may find nothing but connections that others drive: they are soon done.
+const TURNS_IN_VAIN_MAX: u32 = 8;
+/// The pauses after more than that begin with a yield.
+const PAUSES_SPENT: u32 = 56;
 
 const KEY_LATE: u64 = 2;
 const KEY_WAKE: u64 = 0;
@@ -55,16 +56,34 @@ pub(crate) struct Io {
     leases: Mutex<Leases>,
     listeners: Mutex<Slab<(ListenerId, Arc<Listener>)>>,
     late_timer: TimerFd,
-    late: Mutex<Late>,
+    late: Mutex<LateWrites>,
     pub(crate) lookups: Arc<Lookups>,
 }
 
-/// Sessions whose senders gather, each with the count of its late writes at the last look.
-struct Late {
-    list: Vec<(Arc<Session>, u32)>,
+/// Sessions for which threads have gathered something (see [`gather`]).
+struct LateWrites {
+    list: Vec<LateWrite>,
     /// The timer runs.
     armed: bool,
     period: Duration,
+}
+
+struct LateWrite {
+    session: Arc<Session>,
+    /// Who has gathered it; `None` if threads have no names here.
+    thread: Option<&'static ThisThread>,
+    /// How much that had done with sockets when it was last looked.
+    works: usize,
+}
+
+impl LateWrite {
+    /// Its thread has done something since it was last asked.
+    fn is_at_work(&mut self) -> bool {
+        let Some(thread) = self.thread else { return false };
+        // Relaxed: a hint.
+        let works = thread.works.load(Ordering::Relaxed);
+        std::mem::replace(&mut self.works, works) != works
+    }
 }
 
 /// What is left to an I/O thread.
@@ -81,17 +100,17 @@ pub(crate) enum Job {
 /// The groups that callers have taken over.
 #[derive(Default)]
 struct Leases {
-    list: Vec<(Arc<Group>, u32)>,
+    groups: BTreeMap<usize, Arc<Group>>,
     ticking: bool,
 }
 
 impl Leases {
-    fn push(&mut self, group: &Arc<Group>) {
-        self.list.push((group.clone(), 0));
+    fn insert(&mut self, key: usize, group: Arc<Group>) {
+        self.groups.insert(key, group);
     }
 
-    fn remove(&mut self, group: &Arc<Group>) {
-        self.list.retain(|(held, _)| !Arc::ptr_eq(held, group));
+    fn remove(&mut self, key: usize) {
+        self.groups.remove(&key);
     }
 }
 
@@ -108,7 +127,7 @@ impl Io {
             leases: Mutex::new(Leases::default()),
             listeners: Mutex::new(Slab::new()),
             late_timer: TimerFd::new()?,
-            late: Mutex::new(Late { list: Vec::new(), armed: false, period: LATE }),
+            late: Mutex::new(LateWrites { list: Vec::new(), armed: false, period: gather::LATE }),
             lookups: Arc::default(),
         };
         io.epoll.add(io.late_timer.raw(), KEY_LATE, Interest::READ)?;
@@ -130,43 +149,46 @@ impl Io {
         }
     }
 
-    /// Writes for the session unless its sender does so soon.
+    /// Writes for the session unless somebody else does so soon.
     pub(crate) fn write_later(&self, session: &Arc<Session>) {
-        if !session.mark_late() {
-            return;
-        }
+        let (session, thread) = (session.clone(), asymmetric::me());
+        let works = thread.map_or(0, |thread| thread.works.load(Ordering::Relaxed));
         let mut late = self.late.lock();
-        late.list.push((session.clone(), session.late_writes()));
+        late.list.push(LateWrite { session, thread, works });
         if !late.armed {
             late.armed = true;
-            late.period = LATE;
-            self.late_timer.arm(LATE);
+            late.period = gather::LATE;
+            self.late_timer.arm(gather::LATE);
         }
     }
 
-    /// The timer fired: writes for every sender who has stopped, and goes on watching the others,
-    /// less and less often.
+    /// The timer fired: writes what has waited, and goes on watching what has not for long.
     fn write_late(&self) {
-        let mut stopped = Vec::new();
+        let (list, period) = {
+            let mut late = self.late.lock();
+            (std::mem::take(&mut late.list), late.period)
+        };
+        let (mut young, mut due) = (Vec::new(), Vec::new());
+        for mut write in list {
+            let leave = write.is_at_work();
+            match write.session.take_late(leave) {
+                Late::Written => {}
+                Late::Young => young.push(write),
+                Late::Due => due.push(write.session),
+            }
+        }
         {
             let mut late = self.late.lock();
-            late.list.retain_mut(|(session, seen)| {
-                let writes = session.late_writes();
-                let streams = writes != *seen;
-                *seen = writes;
-                if !streams {
-                    stopped.push(session.clone());
-                }
-                streams
-            });
+            late.list.append(&mut young);
             late.armed = !late.list.is_empty();
             if late.armed {
-                late.period = (late.period * 2).min(LATE_MAX);
+                let longer = (2 * period).min(gather::LATE_MAX);
+                late.period = if due.is_empty() { longer } else { gather::LATE };
                 self.late_timer.arm(late.period);
             }
         }
-        for session in stopped {
-            session.drive_late();
+        for session in due {
+            session.drive(Work::WRITE);
         }
     }
 
@@ -175,7 +197,7 @@ impl Io {
     fn close(&self) {
         let jobs = self.inbox.lock().take();
         let late = std::mem::take(&mut self.late.lock().list);
-        let leases = std::mem::take(&mut self.leases.lock().list);
+        let leases = std::mem::take(&mut self.leases.lock().groups);
         let groups = std::mem::take(&mut *self.groups.lock());
         // Outside the locks: sessions and groups take them as they end.
         drop((jobs, late, leases, groups));
@@ -222,32 +244,31 @@ impl Io {
         let mut leases = self.leases.lock();
         if !leases.ticking {
             leases.ticking = true;
-            self.timer.arm(TICK);
+            self.timer.arm(LEASE);
         }
     }
 
     fn tick(&self) {
         // Not under the lock: `Group::tick` takes the group's, under which leases are taken.
-        let list = {
+        let groups = {
             let mut leases = self.leases.lock();
             leases.ticking = false;
-            std::mem::take(&mut leases.list)
+            std::mem::take(&mut leases.groups)
         };
-        let mut going_on = Vec::new();
+        // Who goes through many sockets has use for all of them, and comes to each but now and then.
+        let at_work: BTreeSet<_> = groups.values().filter_map(|group| group.used_by()).collect();
+        let mut going_on = BTreeMap::new();
         let mut tick_again = false;
-        for (group, seen) in list {
-            if let Some(lease) = group.tick(seen) {
+        for (key, group) in groups {
+            if let Some(lease) = group.tick(at_work.contains(&group.taken_by())) {
                 tick_again |= !lease.in_wait;
-                going_on.push((group, lease.uses));
+                going_on.insert(key, group);
             }
         }
         let mut leases = self.leases.lock();
-        for (group, uses) in going_on {
-            // It may have been given back and taken again in between.
-            if !leases.list.iter().any(|(held, _)| Arc::ptr_eq(held, &group)) {
-                leases.list.push((group, uses));
-            }
-        }
+        // They may have been given back and taken again in between.
+        going_on.append(&mut leases.groups);
+        leases.groups = going_on;
         drop(leases);
         if tick_again {
             self.start_ticking();
@@ -258,8 +279,6 @@ impl Io {
 /// What only the I/O thread has.
 pub(crate) struct Reactor {
     io: Arc<Io>,
-    events: Box<Events>,
-    group_events: Box<Events>,
     timers: BinaryHeap<Reverse<TimerEntry>>,
     timers_made: u64,
     /// With so many timers, those whose sessions are gone are thrown away.
@@ -267,6 +286,8 @@ pub(crate) struct Reactor {
     /// Sessions to attend to that were being driven elsewhere.
     retry: Vec<Arc<Session>>,
     jobs: Vec<Job>,
+    /// So many times in a row all that was ready was driven by others.
+    turns_in_vain: u32,
     stopped: bool,
 }
 
@@ -320,13 +341,12 @@ impl Reactor {
     pub(crate) fn new(io: Arc<Io>) -> Reactor {
         Reactor {
             io,
-            events: Box::new(Events::new()),
-            group_events: Box::new(Events::new()),
             timers: BinaryHeap::new(),
             timers_made: 0,
             timers_max: TIMERS_MAX_FIRST,
             retry: Vec::new(),
             jobs: Vec::new(),
+            turns_in_vain: 0,
             stopped: false,
         }
     }
@@ -366,13 +386,17 @@ impl Reactor {
 
     /// Sees to all that is ready; waits for it first if `block`.
     pub(crate) fn turn(&mut self, block: bool) {
+        // What this thread has gathered itself.
+        while gather::write_before_waiting() {}
         let timeout = self.timeout(block);
-        let mut events = std::mem::replace(&mut self.events, Box::new(Events::new()));
+        let mut events = Events::new();
         // An error here is an interrupted wait: the thread's signals are blocked, so a debugger's.
         let waited = self.io.epoll.wait(&mut events, timeout);
         self.io.awake.store(true, Ordering::SeqCst);
+        let mut in_vain = waited.is_ok() && events.iter().next().is_some();
         if waited.is_ok() {
             for event in events.iter() {
+                in_vain &= event.key >= KEY_GROUP && event.key < KEY_LISTENER;
                 match event.key {
                     KEY_WAKE => self.io.wake.drain(),
                     KEY_LATE => {
@@ -384,13 +408,17 @@ impl Reactor {
                         self.io.tick();
                     }
                     key if key >= KEY_LISTENER => self.accept((key - KEY_LISTENER) as usize),
-                    key => self.serve_group((key - KEY_GROUP) as usize),
+                    key => in_vain &= !self.serve_group((key - KEY_GROUP) as usize),
                 }
             }
         }
-        self.events = events;
         self.fire_timers();
         self.work_off();
+        self.turns_in_vain = if in_vain { self.turns_in_vain + 1 } else { 0 };
+        if self.turns_in_vain > TURNS_IN_VAIN_MAX {
+            // Whoever drives may have lost its processor to this thread.
+            sys::pause(PAUSES_SPENT + self.turns_in_vain);
+        }
     }
 
     fn timeout(&mut self, block: bool) -> Option<Duration> {
@@ -406,12 +434,10 @@ impl Reactor {
         Some(timer.at.saturating_since(Instant::now()))
     }
 
-    fn serve_group(&mut self, key: usize) {
-        let Some(group) = self.io.groups.lock().get(key).cloned().flatten() else { return };
-        if group.epoll().wait(&mut self.group_events, Some(Duration::ZERO)).is_err() {
-            return;
-        }
-        drive_ready(&group, &self.group_events);
+    /// False: all that is ready there is driven by others.
+    fn serve_group(&self, key: usize) -> bool {
+        let group = self.io.groups.lock().get(key).cloned().flatten();
+        group.is_none_or(|group| group.drive_ready_now())
     }
 
     fn work_off(&mut self) {
@@ -480,10 +506,15 @@ impl Reactor {
 }
 
 /// Drives the connections that an epoll found ready.
-pub(crate) fn drive_ready(group: &Group, events: &Events) {
+/// False: all that is ready is driven by others.
+pub(crate) fn drive_ready(group: &Group, events: &Events) -> bool {
+    let mut driven_elsewhere = false;
+    let mut any = false;
     for event in events.iter() {
-        if let Some(session) = group.session(event.key) {
-            session.drive_event(event.readable, event.writable);
-        }
+        let session = group.session(event.key);
+        let driven = session.is_none_or(|it| it.drive_event(event.readable, event.writable));
+        any |= driven;
+        driven_elsewhere |= !driven;
     }
+    any || !driven_elsewhere
 }

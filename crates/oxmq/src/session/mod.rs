@@ -25,9 +25,10 @@ use std::time::Duration;
 use oxmq_zmtp::Connection;
 use parking_lot::Mutex;
 
+use crate::asymmetric::ThreadToken;
 use crate::connection::Route;
 use crate::context::ContextCore;
-use crate::drive::{DriveState, Work};
+use crate::drive::{DriveState, LateMark, Work};
 use crate::monitor::Hub;
 use crate::pattern::Excess;
 use crate::pipe::{ArenaReader, ArenaWriter, NewestReader, NewestWriter, SlotWriter};
@@ -66,9 +67,9 @@ pub(crate) struct Session {
     /// It waits in its I/O thread's inbox already.
     queued: AtomicBool,
     /// It waits in its I/O thread's list of late writes already.
-    late: AtomicBool,
-    /// How often its sender began to gather anew. A hint.
-    late_writes: AtomicU32,
+    late: LateMark,
+    /// The thread on whose list of gathered connections it is. A hint.
+    gathered_by: AtomicU32,
     /// The kernel's buffer is full. A hint.
     blocked: AtomicBool,
     /// `None` while there is nothing in it.
@@ -349,8 +350,8 @@ impl Session {
                 orders: AtomicU8::new(order::START),
                 linger_ms: AtomicI32::new(-1),
                 queued: AtomicBool::new(false),
-                late: AtomicBool::new(false),
-                late_writes: AtomicU32::new(0),
+                late: LateMark::new(),
+                gathered_by: AtomicU32::new(0),
                 blocked: AtomicBool::new(false),
                 asides: Mutex::new(None),
                 inner: UnsafeCell::new(Inner {
@@ -431,11 +432,40 @@ impl Session {
         }
     }
 
-    /// Leaves the session's work to the caller, who is likely to have more soon, and to its I/O
-    /// thread should that not be so.
-    pub(crate) fn write_later(self: &Arc<Self>) {
+    /// Leaves the session's work to the calling thread, whose name is `by`. True: it is not known to be on
+    /// its list.
+    pub(crate) fn gather(&self, by: ThreadToken) -> bool {
         self.drive.promise_late();
-        self.io().write_later(self);
+        // Its thread is at work, and about to wait again.
+        self.group.use_lease();
+        // Relaxed, here and below: a connection that is on two lists, or on none, is written all the
+        // same.
+        if by != 0 && self.gathered_by.load(Ordering::Relaxed) == by {
+            return false;
+        }
+        self.gathered_by.store(by, Ordering::Relaxed);
+        true
+    }
+
+    /// What the calling thread has gathered is written by the session's I/O thread unless somebody does so
+    /// soon.
+    pub(crate) fn write_later(self: &Arc<Self>) {
+        if self.late.set() {
+            self.io().write_later(self);
+        }
+    }
+
+    /// Whether somebody reads or writes at this moment.
+    pub(crate) fn is_driven(&self) -> bool {
+        self.drive.is_driven()
+    }
+
+    /// Writes what the calling thread, whose name is `by`, has gathered, unless that is done already.
+    pub(crate) fn write_gathered(self: &Arc<Self>, by: ThreadToken) {
+        let _ = self.gathered_by.compare_exchange(by, 0, Ordering::Relaxed, Ordering::Relaxed);
+        if self.drive.is_promised() {
+            self.write_now();
+        }
     }
 
     /// Writes on the calling thread what is to be written.
@@ -531,11 +561,11 @@ impl Session {
 
     // Driving.
 
-    /// Drives the connection on the calling thread, if nobody else does; whoever does will look
+    /// Drives the connection on the calling thread, if nobody else does (false); whoever does will look
     /// again.
-    pub(crate) fn drive(self: &Arc<Self>, work: Work) {
+    pub(crate) fn drive(self: &Arc<Self>, work: Work) -> bool {
         if !self.drive.try_take(work) {
-            return;
+            return false;
         }
         let mut garbage = Vec::new();
         // SAFETY: `try_take` made this thread the driver; `inner` is not used after `release`.
@@ -552,10 +582,11 @@ impl Session {
             self.start();
         }
         drop(garbage);
+        true
     }
 
-    /// The epoll found the descriptor ready.
-    pub(crate) fn drive_event(self: &Arc<Self>, readable: bool, writable: bool) {
+    /// The epoll found the descriptor ready. False: somebody else drives.
+    pub(crate) fn drive_event(self: &Arc<Self>, readable: bool, writable: bool) -> bool {
         match (readable, writable) {
             (true, false) => self.drive(Work::READ),
             (false, true) => self.drive(Work::WRITE),
@@ -563,22 +594,17 @@ impl Session {
         }
     }
 
-    /// Counts a late write, and marks the session as waiting for it; false if it does already.
-    pub(crate) fn mark_late(&self) -> bool {
-        let writes = self.late_writes.load(Ordering::Relaxed);
-        self.late_writes.store(writes.wrapping_add(1), Ordering::Relaxed);
-        !self.late.swap(true, Ordering::AcqRel)
-    }
-
-    pub(crate) fn late_writes(&self) -> u32 {
-        self.late_writes.load(Ordering::Relaxed)
-    }
-
-    /// Called by the I/O thread when nobody else has written in time.
-    pub(crate) fn drive_late(self: &Arc<Self>) {
-        // As in `drive_queued`.
-        self.late.swap(false, Ordering::AcqRel);
-        self.drive(Work::WRITE);
+    /// The timer of its I/O thread fired: what becomes of what was gathered for the connection.
+    /// `leave`: its thread is still at work, and it is left to that.
+    pub(crate) fn take_late(&self, leave: bool) -> Late {
+        if !self.late.clear(&self.drive) || self.blocked.load(Ordering::Relaxed) {
+            return Late::Written;
+        }
+        if !leave {
+            return Late::Due;
+        }
+        // Another thread may have put it on the list again meanwhile.
+        if self.late.set() { Late::Young } else { Late::Written }
     }
 
     /// Called by the I/O thread for a job in its inbox.
@@ -587,6 +613,17 @@ impl Session {
         self.queued.swap(false, Ordering::AcqRel);
         self.drive(Work::WRITE);
     }
+}
+
+/// What the I/O thread finds of a connection that was to be written late.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Late {
+    /// Somebody has written, or the connection's epoll will say when that can be done.
+    Written,
+    /// It is its sender's for a while.
+    Young,
+    /// Nobody has written.
+    Due,
 }
 
 impl Inner {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use crate::Message;
 use crate::connection::Route;
+use crate::gather::{self, Kick};
 use crate::monitor::{EventKind, Hub};
 use crate::session::Session;
 use crate::socket::core::Core;
@@ -17,7 +18,7 @@ pub(crate) struct After {
     /// Anything at all is to be done. One look at each release of the lock.
     touched: bool,
     turned: bool,
-    kicks: Vec<Arc<Session>>,
+    kicks: Vec<Kick>,
     writes: Vec<Arc<Session>>,
     /// And whether all that was sent may go out first.
     closes: Vec<(Arc<Session>, bool)>,
@@ -60,11 +61,6 @@ impl After {
         self.turned = true;
     }
 
-    /// Whether any idle connection has got work.
-    pub(crate) fn kicks(&self) -> bool {
-        !self.kicks.is_empty()
-    }
-
     /// Whether any connection reads on.
     #[inline]
     pub(crate) fn resumes(&self) -> bool {
@@ -72,9 +68,9 @@ impl After {
     }
 
     /// The connection's arena has work, and nobody drives it.
-    pub(crate) fn kick(&mut self, session: &Arc<Session>) {
+    pub(crate) fn kick(&mut self, session: &Arc<Session>, fills: bool) {
         self.touched = true;
-        self.kicks.push(session.clone());
+        self.kicks.push(Kick { session: session.clone(), fills });
     }
 
     /// A streaming sender has gathered enough for the connection.
@@ -162,26 +158,17 @@ impl After {
         &mut self.wakes
     }
 
-    /// Does it all. `streams`: the sender is likely to send more very soon.
+    /// Does it all.
     #[cold]
-    pub(crate) fn run(self, streams: bool) {
+    pub(crate) fn run(self) {
         for wake in self.wakes {
             wake.wake();
         }
         for session in self.resumes {
             session.resume();
         }
-        // A sender with one idle connection writes at once; one who streams gathers first, and so
-        // does not pay for a wake-up; a fan-out is left to the I/O threads.
-        let alone = self.kicks.len() == 1;
-        for session in self.kicks {
-            if streams {
-                session.write_later();
-            } else if alone {
-                session.write_now();
-            } else {
-                session.kick();
-            }
+        if !self.kicks.is_empty() {
+            gather::kicked(self.kicks);
         }
         for session in self.writes {
             session.write_now();

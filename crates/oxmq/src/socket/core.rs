@@ -2,7 +2,6 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -10,23 +9,18 @@ use crate::biased::{Biased, Guard};
 use crate::connection::Route;
 use crate::context::ContextCore;
 use crate::error::OpenSocket;
+use crate::gather;
 use crate::monitor::{EventKind, Hub};
 use crate::option::Options;
 use crate::pattern::{self, Automatic, Excess, Pattern, Refusal};
 use crate::pipe::{arena, newest, slots};
 use crate::reactor::{Group, Io, ListenerId};
 use crate::session::{Conflation, Ends, Rejection, Session, Settings};
-use crate::socket::after::After;
 use crate::socket::pipes::{Account, Lingering, Link, Output, PeerNews, Pipe, PipeId, Pipes};
 use crate::socket::spin::{self, Spin};
 use crate::socket::waiters::{Events, Waiters, Wake};
 use crate::statistics::DropReason;
-use crate::sys::Instant;
 use crate::{Message, SocketType};
-
-/// A sender whose last write to an idle connection is older than this is not streaming, and
-/// writes to the kernel itself. Measured: a wake-up of the I/O thread costs about as much.
-const STREAMING: Duration = Duration::from_micros(20);
 
 /// With fewer endpoints it is not looked whether some have ended. Arbitrary.
 pub(crate) const ENDPOINTS_MIN: usize = 16;
@@ -66,9 +60,6 @@ pub(crate) struct State {
     pub(crate) received: u64,
     /// `Pattern::sends_pairs`, as of the options that were set.
     pub(crate) sends_pairs: bool,
-    /// When a send last found its connection idle. Receiving forgets it: who takes turns does
-    /// not stream.
-    kicked_at: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,19 +110,30 @@ impl Core {
     /// Sends a whole message, or nothing.
     #[inline]
     pub(crate) fn try_send(&self, parts: &mut [Message]) -> Result<(), Refusal> {
-        let mut state = self.lock()?;
-        let sent = state.send(parts);
-        self.finish(state);
-        sent
+        self.retry_after_writing(|state| state.send(parts))
     }
 
     /// Sends a message of one part.
     #[inline]
     pub(crate) fn try_send_one(&self, part: &mut Message) -> Result<(), Refusal> {
-        let mut state = self.lock()?;
-        let sent = state.send_one(part);
-        self.finish(state);
-        sent
+        self.retry_after_writing(|state| state.send_one(part))
+    }
+
+    /// Runs `send`; once more if the thread had gathered what fills the pipe.
+    #[inline]
+    fn retry_after_writing(
+        &self,
+        mut send: impl FnMut(&mut State) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        loop {
+            let mut state = self.lock()?;
+            let sent = send(&mut state);
+            self.finish(state);
+            match sent {
+                Err(Refusal::Again) if gather::write_before_refusal() => {}
+                sent => return sent,
+            }
+        }
     }
 
     /// As [`Core::try_send_one`], by a caller who would wait.
@@ -193,7 +195,8 @@ impl Core {
         self.retry_after_resume(|state| state.recv_multipart())
     }
 
-    /// Runs `receive`; once more if that let a connection read on that had stopped at RCVHWM.
+    /// Runs `receive`; once more if that let a connection read on that had stopped at RCVHWM, or if the
+    /// thread had gathered something.
     #[inline]
     pub(crate) fn retry_after_resume<T>(
         &self,
@@ -206,6 +209,7 @@ impl Core {
             self.finish(state);
             match received {
                 Err(Refusal::Again) if resumed => {}
+                Err(Refusal::Again) if gather::write_before_waiting() => {}
                 received => return received,
             }
         }
@@ -266,9 +270,8 @@ impl Core {
             waiters.notify_pollers(pipes.after.wakes());
         }
         let after = mem::take(&mut state.pipes.after);
-        let streams = state.streams(&after);
         drop(state);
-        after.run(streams);
+        after.run();
     }
 
     // What connections and other sockets tell.
@@ -673,7 +676,6 @@ impl State {
             endpoints_looked_at: ENDPOINTS_MIN,
             phase,
             received: 0,
-            kicked_at: Instant::from_ns(0),
         }
     }
 
@@ -740,7 +742,6 @@ impl State {
     #[inline]
     fn received(&mut self) {
         self.received += 1;
-        self.kicked_at = Instant::from_ns(0);
         // Several messages may have come with one notification: it is passed on.
         if !self.waiters.is_empty() && self.pattern.may_have_input() {
             self.waiters.pass_on(Events::IN, self.pipes.after.wakes());
@@ -806,17 +807,6 @@ impl State {
 
     pub(crate) fn notify(&mut self, events: Events) {
         self.waiters.notify(events, self.pipes.after.wakes());
-    }
-
-    /// Whether the sender streams, so that more is about to follow what it has just sent.
-    fn streams(&mut self, after: &After) -> bool {
-        if !after.kicks() {
-            return false;
-        }
-        let now = Instant::now();
-        let streams = now.saturating_since(self.kicked_at) < STREAMING;
-        self.kicked_at = now;
-        streams
     }
 
     /// A pipe to a connection, not yet attached to the pattern. `may_conflate`: CONFLATE is for

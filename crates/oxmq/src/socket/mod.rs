@@ -25,6 +25,7 @@ use crate::error::{
     BindError, ConnectError, RecvError, SendError, SendErrorKind, SocketError, UnbindError,
     WaitError,
 };
+use crate::gather;
 use crate::monitor::{EventKind, Reason};
 use crate::option::{Opt, OptionError, OptionValue, Options, Range};
 use crate::pattern::Refusal;
@@ -498,7 +499,13 @@ impl Socket {
     /// # Errors
     /// [`WaitError::Terminated`] or [`WaitError::Closed`].
     pub fn events(&self) -> Result<Events, WaitError> {
-        self.core.events().map_err(wait_refusal)
+        let events = || self.core.events().map_err(wait_refusal);
+        let mut found = events()?;
+        // Who finds nothing is about to wait.
+        while !found.intersects(Events::IN) && gather::end_burst() {
+            found = events()?;
+        }
+        Ok(found)
     }
 
     // Subscriptions.

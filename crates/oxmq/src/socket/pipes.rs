@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crate::Message;
 use crate::connection::Route;
+use crate::gather;
 use crate::monitor::{EventKind, Hub, Reason};
 use crate::pipe::{ArenaWriter, NewestReader, NewestWriter, SlotReader, SlotWriter};
 use crate::session::Session;
@@ -80,9 +81,6 @@ pub(crate) struct Unwritten {
     pub(crate) messages_max: u32,
 }
 
-/// The bound of [`Unwritten`] in bytes: what one write takes well.
-const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
-
 impl Unwritten {
     #[inline]
     fn add_bytes(&mut self, bytes: usize) {
@@ -93,7 +91,7 @@ impl Unwritten {
     #[inline]
     fn count(&mut self) -> bool {
         self.messages += 1;
-        let reached = self.messages == self.messages_max || self.bytes >= UNWRITTEN_BYTES_MAX;
+        let reached = self.messages == self.messages_max || self.bytes >= gather::BYTES_MAX;
         if reached {
             self.clear();
         }
@@ -229,7 +227,7 @@ impl Pipe {
                 let Link::Session(session) = &self.link else { return };
                 if session.request_write() {
                     self.unwritten.clear();
-                    after.kick(session);
+                    after.kick(session, self.unwritten.count());
                 } else if self.unwritten.count() {
                     after.write(session);
                 }
@@ -506,7 +504,7 @@ impl Pipes {
         match &pipe.link {
             Link::Session(session) => {
                 if session.request_write() {
-                    self.after.kick(session);
+                    self.after.kick(session, false);
                 }
             }
             Link::Inproc(peer, peer_pipe) if published.activates => {
@@ -590,7 +588,7 @@ impl Pipes {
             Link::Session(session) if pipe.connected => {
                 let change = Change { prefix: prefix.into(), kind, was_held };
                 if session.queue_subscription(change) {
-                    self.after.kick(session);
+                    self.after.kick(session, false);
                 }
             }
             Link::Inproc(peer, peer_pipe) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Socket;
 use crate::error::PollError;
+use crate::gather;
 use crate::pattern::Refusal;
 use crate::socket::wait::{Sleeper, Woken};
 use crate::socket::waiters::Events;
@@ -69,7 +70,10 @@ pub(crate) fn poll_masked(
     timeout: Option<Duration>,
     mask: Option<SignalMask>,
 ) -> Result<usize, PollError> {
-    let ready = check(items)?;
+    let mut ready = check(items)?;
+    while ready == 0 && gather::end_burst() {
+        ready = check(items)?;
+    }
     if ready > 0 || timeout == Some(Duration::ZERO) {
         return Ok(ready);
     }
@@ -121,20 +125,23 @@ struct PollWait<'a, 'b> {
     leads: Vec<bool>,
     sleeper: Sleeper,
     spins: bool,
+    /// How many messages all of them have received.
+    messages: u64,
 }
 
 impl<'a, 'b> PollWait<'a, 'b> {
     fn new(items: &'a mut [PollItem<'b>]) -> Result<PollWait<'a, 'b>, PollError> {
-        let sleeper = Sleeper::new().map_err(|_| {
+        let sleeper = Sleeper::new(Events::IN).map_err(|_| {
             PollError::System(std::io::Error::other("no descriptor is left to wait on"))
         })?;
         let (ids, leads) = (vec![0; items.len()], vec![false; items.len()]);
-        Ok(PollWait { items, ids, leads, sleeper, spins: false })
+        Ok(PollWait { items, ids, leads, sleeper, spins: false, messages: 0 })
     }
 
     fn register(&mut self) {
         self.sleeper.parker.reset();
         self.spins = false;
+        self.messages = 0;
         for ((item, id), leads) in self.items.iter().zip(&mut self.ids).zip(&mut self.leads) {
             let Target::Socket(socket) = item.target else { continue };
             socket.core().with(|state| {
@@ -144,6 +151,7 @@ impl<'a, 'b> PollWait<'a, 'b> {
                 let (waiters, parker) = (&mut state.waiters, &self.sleeper.parker);
                 *leads = waiters.register_thread(*id, item.wanted, false, parker);
                 self.spins |= state.options.spin;
+                self.messages = self.messages.wrapping_add(state.received);
             });
         }
     }
@@ -162,17 +170,9 @@ impl<'a, 'b> PollWait<'a, 'b> {
         self.sleeper.take_groups(groups);
         if self.spins
             && let Some(socket) = first
+            && self.sleeper.finds_first(&socket.core().spin, self.messages)
         {
-            let core = socket.core();
-            let messages = core.with(|state| state.received);
-            let budget = core.spin.budget(messages);
-            if budget > Duration::ZERO {
-                let found = self.sleeper.poll_for(budget);
-                core.spin.learn(found);
-                if found {
-                    return Ok(());
-                }
-            }
+            return Ok(());
         }
         let mut fds: Vec<PollFd> = self.items.iter().filter_map(PollItem::poll_fd).collect();
         self.sleeper.sleep(deadline, &mut fds)

@@ -5,8 +5,10 @@
 //! several times faster. A stream is recognised by several messages a wait, and never polled for:
 //! polling takes the processor from the one who makes the messages.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use crate::sys::{Instant, cpu_count};
@@ -43,11 +45,49 @@ pub(crate) fn pause_between_looks(looks: u32) -> u32 {
     looks + 1
 }
 
+/// A yield that takes longer has let somebody work who has nothing to do with us, for as long as the
+/// system lets anybody.
+const YIELD_MAX: Duration = Duration::from_micros(400);
+/// After so many such yields in a row, as a power of two of the waits without one, they are no rarer.
+const YIELDS_RARE_MAX: u32 = 12;
+
+/// Lets other threads have the processor that the calling one would only wait on. Where strangers take
+/// it, and it comes back a few milliseconds later, it is not tried again for a while.
+#[inline]
+pub(crate) fn let_others_work() {
+    thread_local!(static YIELDS: Cell<(u32, u32)> = const { Cell::new((0, 0)) });
+    let _ = YIELDS.try_with(|yields| {
+        let (skip, rare) = yields.get();
+        if skip > 0 {
+            return yields.set((skip - 1, rare));
+        }
+        let start = Instant::now();
+        thread::yield_now();
+        yields.set(if Instant::now().saturating_since(start) > YIELD_MAX {
+            let rare = (rare + 2).min(YIELDS_RARE_MAX);
+            (1 << rare, rare)
+        } else {
+            (0, rare.saturating_sub(1))
+        });
+    });
+}
+
 /// Whether there is a processor for the other side while this one polls. Asked of the system once:
 /// the answer costs it many files read.
 fn pays() -> bool {
     static PAYS: OnceLock<bool> = OnceLock::new();
     *PAYS.get_or_init(|| cpu_count() > 1)
+}
+
+/// What a thread does before it sleeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BeforeSleep {
+    Nothing,
+    /// It lets others have its processor, once: they may be those who make the next messages, and then
+    /// it finds more of them, and sleeps less often.
+    Yield,
+    /// It polls for so long.
+    Poll(Duration),
 }
 
 /// The polling rule of one socket. Statistics only: all orderings are relaxed, and a lost update
@@ -67,19 +107,22 @@ impl Spin {
         }
     }
 
-    /// How long to poll in the wait that begins. `messages`: how many the socket has received.
-    pub(crate) fn budget(&self, messages: u64) -> Duration {
+    /// What to do before the sleep that begins. `messages`: how many the socket has received.
+    pub(crate) fn before_sleep(&self, messages: u64) -> BeforeSleep {
         let before = self.messages_at_last_wait.swap(messages, Ordering::Relaxed);
         let streams = messages.wrapping_sub(before) > STREAM_MESSAGES;
-        if streams || !pays() {
-            return Duration::ZERO;
+        if streams {
+            return BeforeSleep::Yield;
+        }
+        if !pays() {
+            return BeforeSleep::Nothing;
         }
         let waits = self.waits.load(Ordering::Relaxed).wrapping_add(1);
         self.waits.store(waits, Ordering::Relaxed);
         if self.hope.load(Ordering::Relaxed) > 0 || waits.is_multiple_of(TRY_EVERY) {
-            SPIN_MAX
+            BeforeSleep::Poll(SPIN_MAX)
         } else {
-            Duration::ZERO
+            BeforeSleep::Nothing
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::task::{Poll, Waker};
 
+use crate::gather;
 use crate::pattern::Refusal;
 use crate::socket::core::{Core, State};
 use crate::socket::waiters::{Events, Wake};
@@ -44,6 +45,8 @@ impl Task {
             });
             drop(old);
             match tried {
+                Err(Refusal::Again)
+                    if is_registered && gather::write_before_waiting_for(self.events) => {}
                 Err(Refusal::Again) if is_registered => return Poll::Pending,
                 Err(Refusal::Again) => copy = Some(waker.clone()),
                 done => {

@@ -12,16 +12,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::drive::Work;
+use crate::gather;
 use crate::parker::Parker;
 use crate::pattern::Refusal;
-use crate::reactor::Group;
+use crate::reactor::{Group, LEASE};
 use crate::session::Session;
 use crate::socket::core::{Core, State};
+use crate::socket::spin::{self, BeforeSleep, Spin};
 use crate::socket::waiters::Events;
 use crate::sys::{self, Instant, Interest, PollFd, SignalMask};
 
 /// With more connections than this, polling looks at their epoll instead of each of them.
 const POLLED_SESSIONS_MAX: usize = 4;
+
+/// So many groups are given back at once after a long sleep: two system calls for each.
+const GIVEN_BACK_MAX: usize = 4;
 
 /// Why a wait ended without what was waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,7 +114,7 @@ struct Wait<'a> {
 
 impl<'a> Wait<'a> {
     fn new(core: &'a Core, events: Events) -> Result<Wait<'a>, Woken> {
-        let sleeper = Sleeper::new()?;
+        let sleeper = Sleeper::new(events)?;
         Ok(Wait { core, events, id: 0, leads: false, messages: 0, spins: false, sleeper })
     }
 
@@ -131,15 +136,8 @@ impl<'a> Wait<'a> {
         if self.leads {
             self.sleeper.take_groups(self.core.groups());
         }
-        if self.spins {
-            let budget = self.core.spin.budget(self.messages);
-            if budget > Duration::ZERO {
-                let found = self.sleeper.poll_for(budget);
-                self.core.spin.learn(found);
-                if found {
-                    return Ok(());
-                }
-            }
+        if self.spins && self.sleeper.finds_first(&self.core.spin, self.messages) {
+            return Ok(());
         }
         self.sleeper.sleep(deadline, &mut [])
     }
@@ -161,19 +159,24 @@ pub(crate) struct Sleeper {
     groups: Vec<Arc<Group>>,
     /// All the sessions of the groups, if they are few.
     sessions: Vec<Arc<Session>>,
+    /// The last sleep was a long one: the next message may be as long in coming.
+    slept_long: bool,
     signals: SignalMask,
     /// What is to be blocked while it sleeps, if not what was blocked before.
     pub(crate) mask: Option<SignalMask>,
 }
 
 impl Sleeper {
-    pub(crate) fn new() -> Result<Sleeper, Woken> {
+    /// For a wait for `events`.
+    pub(crate) fn new(events: Events) -> Result<Sleeper, Woken> {
+        while gather::write_before_waiting_for(events) {}
         let signals = SignalMask::block_all();
         match Parker::current() {
             Ok(parker) => Ok(Sleeper {
                 parker,
                 groups: Vec::new(),
                 sessions: Vec::new(),
+                slept_long: false,
                 signals,
                 mask: None,
             }),
@@ -195,7 +198,8 @@ impl Sleeper {
     fn list_sessions(&mut self) {
         self.sessions.clear();
         for group in &self.groups {
-            if !group.few_sessions(POLLED_SESSIONS_MAX, &mut self.sessions) {
+            let few = group.few_sessions(POLLED_SESSIONS_MAX, &mut self.sessions);
+            if !few || self.sessions.len() > POLLED_SESSIONS_MAX {
                 self.sessions.clear();
                 break;
             }
@@ -205,14 +209,36 @@ impl Sleeper {
     /// The I/O threads read again; at once, or when the caller does not come back soon (`keep`).
     pub(crate) fn release_groups(&mut self, keep: bool) {
         // With several I/O threads a lease would keep all but one of them from reading.
-        let keep = keep && self.groups.len() == 1;
+        let first = self.groups.first().map(|group| group.io());
+        let same = |group: &Arc<Group>| first.is_some_and(|io| Arc::ptr_eq(group.io(), io));
+        // Nor does it pay where messages are rare: it ends by a timer, and that wakes a thread. To give
+        // many groups back and take them again costs more than that.
+        let rare = self.slept_long && self.groups.len() <= GIVEN_BACK_MAX;
+        let keep = keep && !rare && self.groups.iter().all(same);
         for group in self.groups.drain(..) {
             group.end_wait(keep);
         }
     }
 
+    /// Does what is likely to pay before a sleep. `messages`: how many the caller's sockets, whose rule
+    /// `spin` is, have received. True: the thread was notified.
+    pub(crate) fn finds_first(&mut self, spin: &Spin, messages: u64) -> bool {
+        match spin.before_sleep(messages) {
+            BeforeSleep::Nothing => false,
+            BeforeSleep::Yield => {
+                spin::let_others_work();
+                false
+            }
+            BeforeSleep::Poll(budget) => {
+                let found = self.poll_for(budget);
+                spin.learn(found);
+                found
+            }
+        }
+    }
+
     /// Polls without sleeping. True: the thread was notified.
-    pub(crate) fn poll_for(&mut self, budget: Duration) -> bool {
+    fn poll_for(&mut self, budget: Duration) -> bool {
         let start = Instant::now();
         loop {
             if self.parker.is_notified() {
@@ -223,7 +249,7 @@ impl Sleeper {
                     std::hint::spin_loop();
                 }
             } else if self.sessions.is_empty() {
-                self.drive_groups();
+                self.drive_groups_now();
             } else {
                 for session in &self.sessions {
                     session.drive(Work::READ);
@@ -235,11 +261,20 @@ impl Sleeper {
             if Instant::now().saturating_since(start) > budget {
                 return false;
             }
+            // Whoever makes what is waited for may need this processor.
+            spin::let_others_work();
         }
     }
 
     /// Sleeps until the thread is notified, or one of the `extra` descriptors is ready.
     pub(crate) fn sleep(&mut self, deadline: Deadline, extra: &mut [PollFd]) -> Result<(), Woken> {
+        let start = Instant::now();
+        let slept = self.sleep_until_told(deadline, extra);
+        self.slept_long = Instant::now().saturating_since(start) > LEASE;
+        slept
+    }
+
+    fn sleep_until_told(&mut self, deadline: Deadline, extra: &mut [PollFd]) -> Result<(), Woken> {
         let mut fds = Vec::with_capacity(1 + self.groups.len() + extra.len());
         while self.parker.prepare_sleep() {
             let timeout = match deadline {
@@ -275,7 +310,7 @@ impl Sleeper {
             if groups.iter().any(PollFd::is_ready) {
                 // Connections may have come and gone while the thread slept.
                 self.list_sessions();
-                self.drive_groups();
+                self.drive_groups(groups);
             }
             if extra.iter().any(PollFd::is_ready) {
                 return Ok(());
@@ -284,13 +319,28 @@ impl Sleeper {
         Ok(())
     }
 
-    /// Drives what is ready in the groups taken.
-    fn drive_groups(&mut self) {
+    /// Drives what is ready in those of the groups taken that `polled` says are.
+    fn drive_groups(&self, polled: &[PollFd]) {
         if let [session] = &self.sessions[..] {
-            return session.drive(Work::BOTH);
+            session.drive(Work::BOTH);
+            return;
         }
-        for group in &self.groups {
+        let ready = self.groups.iter().zip(polled).filter(|(_, polled)| polled.is_ready());
+        for (group, _) in ready {
             group.drive_ready_now();
+        }
+    }
+
+    /// Drives what is ready now in the groups taken.
+    fn drive_groups_now(&self) {
+        if let [group] = &self.groups[..] {
+            group.drive_ready_now();
+            return;
+        }
+        let readable = |group: &Arc<Group>| PollFd::new(group.raw(), Interest::READ);
+        let mut fds: Vec<PollFd> = self.groups.iter().map(readable).collect();
+        if sys::poll(&mut fds, Some(Duration::ZERO), None).is_ok() {
+            self.drive_groups(&fds);
         }
     }
 }

@@ -775,7 +775,7 @@ impl Epoll {
 
 /// What an [`Epoll::wait`] found; made once, used again and again.
 pub(crate) struct Events {
-    list: Box<[MaybeUninit<libc::epoll_event>]>,
+    list: [MaybeUninit<libc::epoll_event>; EVENTS_MAX],
     /// So many at the front of `list` are initialised.
     count: usize,
 }
@@ -783,7 +783,7 @@ pub(crate) struct Events {
 impl Events {
     /// Room for [`EVENTS_MAX`] events.
     pub(crate) fn new() -> Events {
-        Events { list: Box::new_uninit_slice(EVENTS_MAX), count: 0 }
+        Events { list: [const { MaybeUninit::uninit() }; EVENTS_MAX], count: 0 }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Event> + '_ {

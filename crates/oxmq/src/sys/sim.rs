@@ -403,6 +403,7 @@ pub(crate) fn in_forked_children(_run: extern "C" fn()) {}
 /// Replaces this thread's world by a new one, without faults. What was open in the old one must
 /// have been dropped.
 pub fn new_world(seed: u64) {
+    crate::gather::forget_all();
     with(|world| *world = World::new(seed));
     // Of the run before nothing is left.
     crate::socket::turn::refill();
@@ -411,6 +412,11 @@ pub fn new_world(seed: u64) {
 /// What runs from here on runs on this node: its descriptors are that node's.
 pub fn set_node(node: u32) {
     with(|world| world.set_node(node));
+}
+
+/// Whose code runs now.
+pub(crate) fn node() -> u32 {
+    with(|world| world.node())
 }
 
 /// The clock, in nanoseconds; asking costs no time.
@@ -479,6 +485,7 @@ pub fn silence(connection: &Connection) {
 /// Closes every descriptor of the node, as the kernel does for a process that was killed. What
 /// owned them must not act on this world again: drop it with [`bury`].
 pub fn kill_node(node: u32) {
+    crate::gather::forget(node);
     with(|world| world.kill_node(node));
 }
 

@@ -55,6 +55,7 @@ use parking_lot::Mutex;
 use super::Socket;
 use super::poll::{events_of, interest};
 use crate::bell::Bell;
+use crate::gather;
 use crate::pattern::Refusal;
 use crate::socket::core::{Core, State};
 use crate::socket::wait::{Deadline, Sleeper, Woken};
@@ -345,12 +346,15 @@ impl Poller {
         timeout: Option<Duration>,
     ) -> Result<(), PollerError> {
         self.look(events)?;
+        while events.is_empty() && gather::end_burst() {
+            self.look(events)?;
+        }
         if !events.is_empty() || timeout == Some(Duration::ZERO) {
             return Ok(());
         }
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         // Signals are blocked from here on: one that comes ends the wait, whenever it comes.
-        let mut sleeper = Sleeper::new().map_err(|_| {
+        let mut sleeper = Sleeper::new(Events::IN).map_err(|_| {
             PollerError::System(io::Error::other("no descriptor is left to wait on"))
         })?;
         self.told.set_waiting(Some(sleeper.parker.clone()));
@@ -374,7 +378,8 @@ impl Poller {
         let lead = Lead::take(few, sleeper);
         let epoll = self.epoll.get().map(|epoll| PollFd::new(epoll.raw(), sys::Interest::READ));
         let mut extra: Vec<PollFd> = epoll.into_iter().collect();
-        let slept = if lead.polls(sleeper) { Ok(()) } else { sleeper.sleep(deadline, &mut extra) };
+        let slept =
+            if lead.finds_first(sleeper) { Ok(()) } else { sleeper.sleep(deadline, &mut extra) };
         sleeper.release_groups(true);
         lead.end();
         slept
@@ -554,20 +559,21 @@ impl Drop for Turn<'_> {
 /// The sockets whose connections the waiting thread drives.
 struct Lead {
     sockets: Vec<(Arc<Core>, u64)>,
-    /// How long to poll before sleeping.
-    spin: Duration,
+    spins: bool,
+    /// How many messages all of them have received.
+    messages: u64,
 }
 
 impl Lead {
     /// Takes over the connections of those of the sockets that nobody else leads.
     fn take(sockets: Vec<(Arc<Core>, u64)>, sleeper: &mut Sleeper) -> Lead {
         let mut spins = false;
-        let mut received = 0;
+        let mut messages = 0_u64;
         let mut groups = Vec::new();
         for (core, id) in &sockets {
             let leads = core.with(|state| {
                 spins |= state.options.spin;
-                received += state.received;
+                messages = messages.wrapping_add(state.received);
                 state.waiters.lead(*id)
             });
             if leads {
@@ -575,22 +581,13 @@ impl Lead {
             }
         }
         sleeper.take_groups(groups);
-        let spin = match sockets.first() {
-            Some((core, _)) if spins => core.spin.budget(received),
-            _ => Duration::ZERO,
-        };
-        Lead { sockets, spin }
+        Lead { sockets, spins, messages }
     }
 
-    /// Polls for a while, if that is likely to pay. True: it has.
-    fn polls(&self, sleeper: &mut Sleeper) -> bool {
+    /// As [`Sleeper::finds_first`].
+    fn finds_first(&self, sleeper: &mut Sleeper) -> bool {
         let Some((core, _)) = self.sockets.first() else { return false };
-        if self.spin.is_zero() {
-            return false;
-        }
-        let found = sleeper.poll_for(self.spin);
-        core.spin.learn(found);
-        found
+        self.spins && sleeper.finds_first(&core.spin, self.messages)
     }
 
     fn end(self) {

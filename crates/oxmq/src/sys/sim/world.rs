@@ -158,6 +158,10 @@ impl World {
         self.node = node;
     }
 
+    pub(super) fn node(&self) -> Node {
+        self.node
+    }
+
     pub(super) fn now(&self) -> u64 {
         self.now
     }
