@@ -15,8 +15,8 @@
 //!                                               │ whatever comes first
 //!          ┌────────────────────┬───────────────┴────┬───────────────────────┐
 //!    the thread is about   half of SNDHWM or    the I/O thread's timer   the thread ends
-//!    to wait, or finds     256 KiB have come    finds the thread at rest
-//!    nothing to receive    together
+//!    to wait, or finds     256 KiB have come    finds the thread at rest,
+//!    nothing to receive    together              or looks for the fifth time
 //!          │                    │                    │                       │
 //!    it writes its list    it writes that       the I/O thread writes   it writes its list
 //!                          connection
@@ -58,6 +58,9 @@ pub(crate) const LATE: Duration = Duration::from_micros(40);
 /// It fires again after twice the time, up to this, while the threads that have gathered go on sending
 /// or receiving: setting a timer costs a microsecond or more, and so does every firing.
 pub(crate) const LATE_MAX: Duration = Duration::from_micros(320);
+
+/// After so many looks it writes although they do: nothing waits for more than a millisecond.
+pub(crate) const LOOKS_MAX: u8 = 4;
 
 /// The bound in bytes of what is gathered for one connection: what one write takes well.
 pub(crate) const BYTES_MAX: usize = 256 * 1024;

@@ -138,6 +138,25 @@ fn a_thread_that_computes() {
     });
 }
 
+/// It never waits, and never finds nothing.
+#[test]
+fn a_thread_that_goes_on_with_others() {
+    all_arrives("others", |context, mut busy, count, held| {
+        let (one, other) = (Push::new(context).unwrap(), Pull::new(context).unwrap());
+        let at = other.bind(&endpoint("inproc")).unwrap();
+        one.connect(&at).unwrap();
+        busy.send();
+        busy.send();
+        count.send(2).unwrap();
+        let start = Instant::now();
+        while held.0.try_recv().is_err() {
+            assert!(start.elapsed() < LONG, "all that was sent before has arrived");
+            one.send("x").unwrap();
+            other.recv().unwrap();
+        }
+    });
+}
+
 #[test]
 fn a_thread_that_ends() {
     all_arrives("the thread returns", |_, mut busy, count, _| {

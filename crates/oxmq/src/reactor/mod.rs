@@ -74,15 +74,26 @@ struct LateWrite {
     thread: Option<&'static ThisThread>,
     /// How much that had done with sockets when it was last looked.
     works: usize,
+    /// [`Session::gathers`] at that time.
+    gathers: u8,
+    /// So often it was left to its thread.
+    looks: u8,
 }
 
 impl LateWrite {
-    /// Its thread has done something since it was last asked.
-    fn is_at_work(&mut self) -> bool {
+    /// Whether it is left to its thread: that has done something since the last look, and has not left
+    /// it waiting for several looks already.
+    fn is_left(&mut self) -> bool {
         let Some(thread) = self.thread else { return false };
         // Relaxed: a hint.
         let works = thread.works.load(Ordering::Relaxed);
-        std::mem::replace(&mut self.works, works) != works
+        let is_at_work = std::mem::replace(&mut self.works, works) != works;
+        let gathers = self.session.gathers();
+        if std::mem::replace(&mut self.gathers, gathers) != gathers {
+            self.looks = 0;
+        }
+        self.looks += 1;
+        is_at_work && self.looks <= gather::LOOKS_MAX
     }
 }
 
@@ -153,8 +164,9 @@ impl Io {
     pub(crate) fn write_later(&self, session: &Arc<Session>) {
         let (session, thread) = (session.clone(), asymmetric::me());
         let works = thread.map_or(0, |thread| thread.works.load(Ordering::Relaxed));
+        let gathers = session.gathers();
         let mut late = self.late.lock();
-        late.list.push(LateWrite { session, thread, works });
+        late.list.push(LateWrite { session, thread, works, gathers, looks: 0 });
         if !late.armed {
             late.armed = true;
             late.period = gather::LATE;
@@ -170,7 +182,7 @@ impl Io {
         };
         let (mut young, mut due) = (Vec::new(), Vec::new());
         for mut write in list {
-            let leave = write.is_at_work();
+            let leave = write.is_left();
             match write.session.take_late(leave) {
                 Late::Written => {}
                 Late::Young => young.push(write),

@@ -70,6 +70,8 @@ pub(crate) struct Session {
     late: LateMark,
     /// The thread on whose list of gathered connections it is. A hint.
     gathered_by: AtomicU32,
+    /// Counts how often something was left to be written late. A hint.
+    gathers: AtomicU8,
     /// The kernel's buffer is full. A hint.
     blocked: AtomicBool,
     /// `None` while there is nothing in it.
@@ -352,6 +354,7 @@ impl Session {
                 queued: AtomicBool::new(false),
                 late: LateMark::new(),
                 gathered_by: AtomicU32::new(0),
+                gathers: AtomicU8::new(0),
                 blocked: AtomicBool::new(false),
                 asides: Mutex::new(None),
                 inner: UnsafeCell::new(Inner {
@@ -436,6 +439,8 @@ impl Session {
     /// its list.
     pub(crate) fn gather(&self, by: ThreadToken) -> bool {
         self.drive.promise_late();
+        // Relaxed: a hint, as what follows.
+        self.gathers.store(self.gathers.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         // Its thread is at work, and about to wait again.
         self.group.use_lease();
         // Relaxed, here and below: a connection that is on two lists, or on none, is written all the
@@ -453,6 +458,10 @@ impl Session {
         if self.late.set() {
             self.io().write_later(self);
         }
+    }
+
+    pub(crate) fn gathers(&self) -> u8 {
+        self.gathers.load(Ordering::Relaxed)
     }
 
     /// Whether somebody reads or writes at this moment.
