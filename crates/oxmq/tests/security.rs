@@ -165,6 +165,24 @@ fn wait_until_given_up(socket: &Socket) {
     }
 }
 
+/// A client that has nothing to be refused for comes again, ever more seldom.
+#[test]
+fn who_is_refused_without_credentials_is_patient() {
+    let context = Context::new();
+    let push = socket(&context, SocketType::Push);
+    push.set(RECONNECT_IVL, 20).unwrap();
+    let (listener, endpoint) = RawListener::bind("tcp://127.0.0.1:*");
+    push.connect(&endpoint).unwrap();
+    let start = Instant::now();
+    for _ in 0..7 {
+        let mut stranger = listener.accept();
+        stranger.send(&raw::GREETING_3_0);
+        stranger.send(&raw::frame(4, b"\x05ERROR\x03500"));
+    }
+    // 20, 20, 40, 80, 160 and 320 ms, as against 6 * 20.
+    assert!(start.elapsed() >= Duration::from_millis(600), "{:?}", start.elapsed());
+}
+
 /// Anybody at a server's address can say ERROR. A client stays away for good only if it had shown what
 /// can be refused: to whoever answers with PLAIN, to none but the server that it means with CURVE.
 #[test]

@@ -680,8 +680,13 @@ impl Inner {
             _ if self.raw => return,
             // Who has said nothing at all is no peer yet: a proxy without its server.
             Phase::Handshake(_) => {
-                self.heard != self.heard_before
-                    && matches!(failure, Failure::EndOfStream | Failure::System(_))
+                let refused = matches!(
+                    failure,
+                    Failure::EndOfStream
+                        | Failure::System(_)
+                        | Failure::Protocol(ProtocolError::RefusedByPeer { .. })
+                );
+                refused && self.heard != self.heard_before
             }
             Phase::Traffic(_) => {
                 self.heard == self.heard_before
