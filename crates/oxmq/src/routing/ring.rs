@@ -10,6 +10,8 @@ pub(super) struct Ring {
     links: Vec<Option<Link>>,
     /// The index of the pipe whose turn it is; `None` if the ring is empty.
     current: Option<u32>,
+    /// The index of the pipe with which a round begins; `None` if the ring is empty.
+    first: Option<u32>,
     len: usize,
 }
 
@@ -42,7 +44,7 @@ impl Ring {
         }
     }
 
-    /// A pipe's turn comes after those of all others; nothing changes for one that is there.
+    /// A pipe comes last in the round, as in libzmq; nothing changes for one that is there.
     pub(super) fn insert(&mut self, pipe: PipeId) {
         let index = pipe.index();
         if let Some(link) = self.link(index) {
@@ -56,14 +58,15 @@ impl Ring {
         if self.links.len() <= at {
             self.links.resize(at + 1, None);
         }
-        let (before, after) = match self.current.and_then(|current| self.link(current)) {
-            Some(current) => (current.before, current.pipe.index()),
+        let (before, after) = match self.first.and_then(|first| self.link(first)) {
+            Some(first) => (first.before, first.pipe.index()),
             None => (index, index),
         };
         self.links[at] = Some(Link { pipe, before, after });
         self.join(before, index);
         self.join(index, after);
         self.current.get_or_insert(index);
+        self.first.get_or_insert(index);
         self.len += 1;
     }
 
@@ -83,12 +86,14 @@ impl Ring {
         self.links[index as usize] = None;
         self.len -= 1;
         if self.len == 0 {
-            self.current = None;
+            (self.current, self.first) = (None, None);
             return;
         }
         self.join(link.before, link.after);
-        if self.current == Some(index) {
-            self.current = Some(link.after);
+        for place in [&mut self.current, &mut self.first] {
+            if *place == Some(index) {
+                *place = Some(link.after);
+            }
         }
     }
 
@@ -127,9 +132,16 @@ mod tests {
     }
 
     #[test]
-    fn it_does_as_a_list_that_is_turned() {
+    fn it_does_as_a_list_and_a_place_in_it() {
         let mut ring = Ring::default();
-        let mut list: Vec<PipeId> = Vec::new();
+        let (mut list, mut current): (Vec<PipeId>, usize) = (Vec::new(), 0);
+        let take = |list: &mut Vec<PipeId>, current: &mut usize, at: usize| {
+            list.remove(at);
+            *current -= usize::from(at < *current);
+            if *current == list.len() {
+                *current = 0;
+            }
+        };
         let mut random = 1_u64;
         for _ in 0..20_000 {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -138,24 +150,29 @@ mod tests {
             let pipe = pipe(index, generation);
             match what {
                 0..6 => {
-                    list.retain(|held| held.index() != index || *held == pipe);
+                    let earlier = |held: &PipeId| held.index() == index && *held != pipe;
+                    if let Some(at) = list.iter().position(earlier) {
+                        take(&mut list, &mut current, at);
+                    }
                     if !list.contains(&pipe) {
                         list.push(pipe);
                     }
                     ring.insert(pipe);
                 }
                 6..12 => {
-                    assert_eq!(ring.remove(pipe), list.contains(&pipe));
-                    list.retain(|held| *held != pipe);
+                    let at = list.iter().position(|held| *held == pipe);
+                    assert_eq!(ring.remove(pipe), at.is_some());
+                    if let Some(at) = at {
+                        take(&mut list, &mut current, at);
+                    }
                 }
                 _ => {
-                    if !list.is_empty() {
-                        list.rotate_left(1);
-                    }
+                    current = if current + 1 < list.len() { current + 1 } else { 0 };
                     ring.advance();
                 }
             }
-            assert_eq!(order(&mut ring), list);
+            let (done, next) = list.split_at(current);
+            assert_eq!(order(&mut ring), [next, done].concat());
         }
     }
 }
