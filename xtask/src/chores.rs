@@ -17,6 +17,9 @@ const SIM_SEEDS_MAX: u64 = 10_000;
 /// In how many sequences of calls one may hide from the comparison with libzmq.
 const DIFF_SEQUENCES_MAX: u64 = 10_000;
 
+/// What builds the library over simulated system calls.
+const SIM: &str = "--cfg oxmq_sim";
+
 /// Tests that must notice planted defects.
 struct Suite {
     name: &'static str,
@@ -28,7 +31,7 @@ struct Suite {
     broken: fn(&str) -> Invocation,
 }
 
-const SUITES: [Suite; 3] = [
+const SUITES: [Suite; 4] = [
     Suite {
         name: "loom",
         mutations: "crates/oxmq/loom-mutations.txt",
@@ -39,11 +42,18 @@ const SUITES: [Suite; 3] = [
     Suite {
         name: "sim",
         mutations: "crates/sim/mutations.txt",
-        rustflags: "--cfg oxmq_sim",
+        rustflags: SIM,
         unbroken: |flags| sim_with(flags, "sim-mutants"),
         broken: |flags| {
             sim_with(flags, "sim-mutants").env("OXMQ_SIM_SEEDS", SIM_SEEDS_MAX.to_string())
         },
+    },
+    Suite {
+        name: "costs",
+        mutations: "crates/sim/cost-mutations.txt",
+        rustflags: SIM,
+        unbroken: |flags| costs_with(flags, "sim-mutants"),
+        broken: |flags| costs_with(flags, "sim-mutants"),
     },
     Suite {
         name: "capi",
@@ -60,7 +70,7 @@ const SUITES: [Suite; 3] = [
 
 /// Runs the simulator's tests.
 pub fn sim(seeds: Option<u64>, seed: Option<u64>) -> Result<Outcome> {
-    let mut invocation = sim_with("--cfg oxmq_sim", "sim");
+    let mut invocation = sim_with(SIM, "sim");
     for (name, value) in [("OXMQ_SIM_SEEDS", seeds), ("OXMQ_SIM_SEED", seed)] {
         if let Some(value) = value {
             invocation = invocation.env(name, value.to_string());
@@ -69,8 +79,25 @@ pub fn sim(seeds: Option<u64>, seed: Option<u64>) -> Result<Outcome> {
     Ok(invocation.run()?.with_tests())
 }
 
+/// Compares what messages cost with what the file says, or writes that anew.
+pub fn costs(write: bool) -> Result<Outcome> {
+    let mut invocation = costs_with(SIM, "sim");
+    if write {
+        invocation = invocation.env("OXMQ_COSTS_WRITE", "1");
+    }
+    let outcome = invocation.args(&["--", "--nocapture"]).run()?;
+    Ok(outcome.with_tests())
+}
+
+fn costs_with(rustflags: &str, dir: &str) -> Invocation {
+    Invocation::cargo(&["test", "--package", "oxmq-sim", "--release", "--test", "costs"])
+        .args(&["--target-dir", &target_dir(dir)])
+        .env("RUSTFLAGS", rustflags)
+}
+
 fn sim_with(rustflags: &str, dir: &str) -> Invocation {
     Invocation::cargo(&["test", "--package", "oxmq-sim", "--release", "--no-fail-fast"])
+        .args(&["--lib", "--test", "seeds"])
         .args(&["--target-dir", &target_dir(dir)])
         .env("RUSTFLAGS", rustflags)
 }
@@ -91,7 +118,7 @@ pub fn loom(preemptions: u32) -> Result<Outcome> {
 pub fn mutants(suite: Option<&str>) -> Result<()> {
     let wanted = |it: &&Suite| suite.is_none_or(|name| name == it.name);
     let suites: Vec<&Suite> = SUITES.iter().filter(wanted).collect();
-    ensure!(!suites.is_empty(), "no such suite; there are loom, sim and capi");
+    ensure!(!suites.is_empty(), "no such suite; there are loom, sim, costs and capi");
     suites.into_iter().try_for_each(mutants_of)
 }
 

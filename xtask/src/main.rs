@@ -48,10 +48,16 @@ mod flags {
                 /// How many preemptions per execution (default 2)
                 optional --preemptions count: u32
             }
-            /// Plant listed defects, one after the other; the model checker, the simulator or the
-            /// comparison with libzmq must notice each
+            /// Count the instructions and system calls of a message on each hot path, and compare
+            /// them with crates/sim/costs.txt
+            cmd costs {
+                /// Write that file anew
+                optional --write
+            }
+            /// Plant listed defects, one after the other; the model checker, the simulator, the
+            /// count of costs or the comparison with libzmq must notice each
             cmd mutants {
-                /// Only those for loom, sim or capi
+                /// Only those for loom, sim, costs or capi
                 optional suite: String
             }
             /// Run the tests under a sanitizer; needs the nightly toolchain
@@ -83,7 +89,7 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: flags::Xtask) -> Result<ExitCode> {
-    use flags::XtaskCmd::{Deny, Fuzz, Install, Loom, Mutants, Sanitize, Sim, Test};
+    use flags::XtaskCmd::{Costs, Deny, Fuzz, Install, Loom, Mutants, Sanitize, Sim, Test};
     match flags.subcommand {
         Test(flags) if flags.list => {
             test::list();
@@ -98,6 +104,10 @@ fn run(flags: flags::Xtask) -> Result<ExitCode> {
         Sim(flags) => chores::sim(flags.seeds, flags.seed)?.check("the simulation"),
         Loom(flags) => {
             chores::loom(flags.preemptions.unwrap_or(chores::LOOM_PREEMPTIONS))?.check("loom")
+        }
+        Costs(flags) => {
+            packages::install(&["valgrind"])?;
+            chores::costs(flags.write)?.check("the comparison of costs")
         }
         Mutants(mutants) => chores::mutants(mutants.suite.as_deref()),
         Sanitize(flags) => chores::sanitize(&flags.sanitizer)?.check("the sanitizer"),

@@ -46,6 +46,7 @@ const STEPS: &[Step] = &[
     Step { name: "musl", what: "a static oxmq command, and its demo", run: targets::musl },
     Step { name: "loom", what: "model checking of the lock-free modules", run: loom },
     Step { name: "sim", what: "simulated networks", run: sim },
+    Step { name: "costs", what: "instructions and system calls of a message", run: costs },
     Step { name: "fuzz", what: "committed corpora, then some seconds of each target", run: fuzz },
     Step { name: "valgrind", what: "every example program, under valgrind", run: valgrind },
     Step { name: "capi", what: "the C library as it is installed, optimised", run: capi },
@@ -160,6 +161,11 @@ fn loom() -> Result<Outcome> {
 
 fn sim() -> Result<Outcome> {
     chores::sim(None, None)
+}
+
+fn costs() -> Result<Outcome> {
+    packages::install(&["valgrind"])?;
+    chores::costs(false)
 }
 
 fn fuzz() -> Result<Outcome> {

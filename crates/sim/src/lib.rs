@@ -21,6 +21,7 @@
 
 pub mod actor;
 pub mod content;
+pub mod costs;
 pub mod executor;
 pub mod member;
 pub mod oracle;

@@ -194,6 +194,9 @@ impl ArenaWriter {
     /// Stages one part. A long body moves out of `part`; a short one is copied and stays.
     #[inline]
     pub(crate) fn write(&mut self, part: &mut Message) {
+        if cfg!(oxmq_mutation = "costs_needless_copy") {
+            return self.write_copy(&Message::from(part.to_vec()));
+        }
         if part.len() < REF_BYTES_MIN {
             self.write_body(part, part.more());
         } else {
